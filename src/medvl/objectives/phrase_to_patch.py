@@ -1,0 +1,32 @@
+"""Phrase-to-patch similarity: a phrase against the patches it attends to (after GLoRIA, Huang et al. 2021, at the phrase's grain).
+
+For a phrase y and unit patches p_n of one image, with sharpness κ
+
+    a_n = softmax_n(κ · y · p_n)        z = Σ_n a_n p_n        similarity = y · z / ‖z‖
+
+Over a batch this gives a matrix that ``info_nce`` takes. Departure from GLoRIA: one vector per phrase instead of one per word, and
+no log-sum-exp over words; plain InfoNCE on the average patch has no reason to localise small things, this term has.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def phrase_to_patch_similarity(patches: Tensor, phrases: Tensor, *, sharpness: float = 8.0) -> Tensor:
+    """Attention-pooled cosine of every image with every phrase.
+
+    Args:
+        patches: (B, D, h, w), unit length over D.
+        phrases: (P, D), unit length.
+        sharpness: κ; 0 pools evenly.
+
+    Returns:
+        (B, P) cosines in [−1, 1].
+    """
+    grid = patches.flatten(2)  # (B, D, N)
+    cosine = torch.einsum("bdn,pd->bpn", grid, phrases)  # (B, P, N)
+    attention = (sharpness * cosine).softmax(dim=-1)
+    pooled = torch.einsum("bpn,bdn->bpd", attention, grid)  # (B, P, D)
+    return (attention * cosine).sum(dim=-1) / pooled.norm(dim=-1).clamp(min=1e-6)

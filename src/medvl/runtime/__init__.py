@@ -1,0 +1,1 @@
+"""What every run needs: configuration, checkpoints, provenance, signals, devices, privacy, errors."""

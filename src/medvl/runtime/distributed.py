@@ -1,0 +1,39 @@
+"""Several processes as one: rank, world size, and gathering with gradients."""
+
+from __future__ import annotations
+
+import torch.distributed as dist
+from torch import Tensor
+
+
+def world_size() -> int:
+    """The number of processes; 1 when torch.distributed is not set up."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's number; 0 when torch.distributed is not set up."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def gather_with_gradient(tensor: Tensor) -> Tensor:
+    """Concatenate equal-shaped tensors (B, …) of all ranks to (world · B, …), in rank order.
+
+    The backward pass sums each slice's gradient over ranks; with DDP's mean over ranks, a loss computed on the gathered batch by
+    every rank has exactly the gradient of a single process.
+    """
+    if world_size() == 1:
+        return tensor
+    import torch
+    from torch.distributed.nn.functional import all_gather
+
+    return torch.cat(list(all_gather(tensor.contiguous())))
+
+
+def gather_texts(texts: list[str]) -> list[str]:
+    """Concatenate the texts of all ranks, in rank order."""
+    if world_size() == 1:
+        return texts
+    gathered: list[list[str]] = [[] for _ in range(world_size())]
+    dist.all_gather_object(gathered, texts)
+    return [text for part in gathered for text in part]

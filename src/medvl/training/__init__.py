@@ -1,0 +1,1 @@
+"""Lightning modules, thin: model, objective and optimiser wired together."""

@@ -1,0 +1,117 @@
+"""Frames compose, invert, and move points, boxes and maps consistently."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medvl import geometry
+from medvl.geometry import Frame
+from medvl.records import Box
+
+sizes = st.tuples(st.integers(8, 400), st.integers(8, 400))
+frames = st.builds(
+    lambda source, side, top, left, crop: Frame.identity(source).short_side(side).cropped(top, left, (crop, crop)),
+    sizes,
+    st.integers(8, 200),
+    st.integers(-20, 60),
+    st.integers(-20, 60),
+    st.integers(8, 200),
+)
+points = st.lists(st.tuples(st.floats(-500, 500), st.floats(-500, 500)), min_size=1, max_size=4).map(np.array)
+
+
+@given(frames, points)
+def test_points_return_to_where_they_came_from(frame, xy):
+    assert np.allclose(frame.points_to_source(frame.points_to_target(xy)), xy, atol=1e-6)
+
+
+@given(frames, st.integers(8, 99), points)
+def test_composition_is_one_map_after_the_other(first, side, xy):
+    second = Frame.identity(first.target).resized((side, side))
+
+    assert np.allclose(first.then(second).points_to_target(xy), second.points_to_target(first.points_to_target(xy)), atol=1e-6)
+
+
+def test_frames_that_do_not_meet_are_refused():
+    with pytest.raises(ValueError, match="ends at \\(8, 8\\)"):
+        Frame.identity((8, 8)).then(Frame.identity((9, 9)))
+
+
+@given(frames)
+def test_a_box_inside_the_crop_returns_unchanged(frame):
+    box = frame.box_to_source(Box(0.25, 0.25, 0.75, 0.75))
+    if box is None:
+        return
+
+    back = frame.box_to_target(box)
+
+    assert back is None or all(0 <= v <= 1 for v in back.xyxy)
+
+
+def test_a_box_follows_resize_and_crop():
+    frame = Frame.identity((200, 100)).short_side(50).center_cropped((50, 50))  # 100 × 50, then rows 25…75
+
+    assert frame.box_to_target(Box(0, 0.25, 1, 0.75)) == Box(0, 0, 1, 1)
+    assert frame.box_to_target(Box(0, 0, 1, 0.2)) is None
+    assert frame.box_to_source(Box(0, 0, 1, 1)) == Box(0, 0.25, 1, 0.75)
+
+
+def test_a_map_is_nan_outside_the_crop_and_true_inside():
+    frame = Frame.identity((4, 8)).center_cropped((4, 4))
+
+    full = frame.map_to_source(np.arange(4, dtype=np.float32).reshape(2, 2), nearest=True)
+
+    assert np.isnan(full[:, :2]).all()
+    assert np.isnan(full[:, 6:]).all()
+    assert full[0, 2:6].tolist() == [0, 0, 1, 1]
+    assert full[3, 2:6].tolist() == [2, 2, 3, 3]
+
+
+def test_bilinear_maps_equal_torch_interpolate():
+    torch = pytest.importorskip("torch")
+    values = np.random.default_rng(0).random((5, 7)).astype(np.float32)
+
+    ours = Frame.identity((40, 60)).map_to_source(values)
+
+    theirs = torch.nn.functional.interpolate(torch.from_numpy(values)[None, None], (40, 60), mode="bilinear", align_corners=False)[0, 0]
+    assert np.allclose(ours, theirs.numpy(), atol=1e-6)
+
+
+def test_a_mask_moves_with_its_box():
+    box = Box(0.5, 0.0, 1.0, 0.5)
+    frame = Frame.identity((64, 64)).resized((32, 32)).cropped(0, 8, (24, 24))
+
+    moved = frame.mask_to_target(geometry.boxes_to_mask([box], (64, 64)))
+
+    assert geometry.box_from_mask(moved) == frame.box_to_target(box)
+
+
+@given(boxes=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(1, 9), st.integers(1, 9)), min_size=2, max_size=2))
+def test_iou_of_boxes_is_iou_of_their_masks(boxes):
+    a, b = (Box(x / 20, y / 20, (x + w) / 20, (y + h) / 20) for x, y, w, h in boxes)
+
+    masks = [geometry.boxes_to_mask([box], (20, 20)) for box in (a, b)]
+
+    assert geometry.box_iou(a, b) == pytest.approx(geometry.mask_iou(*masks))
+    assert geometry.box_iou(a, b) == geometry.box_iou(b, a)
+
+
+def test_empty_masks_overlap_by_nothing():
+    empty = np.zeros((4, 4), bool)
+
+    assert geometry.mask_iou(empty, empty) == 0
+    assert geometry.box_from_mask(empty) is None
+
+
+def test_pixel_boxes_make_the_round_trip():
+    box = geometry.box_from_pixels(10, 20, 30, 40, (100, 200))
+
+    assert box == Box(0.05, 0.2, 0.2, 0.6)
+    assert geometry.box_to_pixels(box, (100, 200)) == pytest.approx((10, 20, 30, 40))
+
+
+def test_a_pixel_box_may_leave_its_image_by_one_pixel_only():
+    assert geometry.box_from_pixels(-1, 0, 11, 10, (10, 10)) == Box(0, 0, 1, 1)
+    with pytest.raises(ValueError, match="leaves its image of 10×10"):
+        geometry.box_from_pixels(-2, 0, 5, 5, (10, 10))
