@@ -137,15 +137,20 @@ def _nearest(values: NDArray[np.floating], rows: NDArray[np.float64], columns: N
 
 
 def _bilinear(values: NDArray[np.floating], rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float32]:
-    y = np.clip(rows - 0.5, 0, values.shape[0] - 1)
-    x = np.clip(columns - 0.5, 0, values.shape[1] - 1)
-    y0, x0 = np.floor(y).astype(int), np.floor(x).astype(int)
-    y1, x1 = np.minimum(y0 + 1, values.shape[0] - 1), np.minimum(x0 + 1, values.shape[1] - 1)
-    fy, fx = (y - y0)[:, None].astype(np.float32), (x - x0)[None].astype(np.float32)
-    v = values.astype(np.float32)
-    top = v[np.ix_(y0, x0)] * (1 - fx) + v[np.ix_(y0, x1)] * fx
-    bottom = v[np.ix_(y1, x0)] * (1 - fx) + v[np.ix_(y1, x1)] * fx
-    return top * (1 - fy) + bottom * fy
+    """Separable: one small matrix product along each axis."""
+    return _weights(rows, values.shape[0]) @ values.astype(np.float32) @ _weights(columns, values.shape[1]).T
+
+
+def _weights(positions: NDArray[np.float64], cells: int) -> NDArray[np.float32]:
+    """(positions, cells): the two neighbours' shares of each position, clamped at the edges."""
+    centre = np.clip(positions - 0.5, 0, cells - 1)
+    low = np.floor(centre).astype(int)
+    share = (centre - low).astype(np.float32)
+    weights = np.zeros((len(positions), cells), np.float32)
+    index = np.arange(len(positions))
+    weights[index, low] = 1 - share
+    weights[index, np.minimum(low + 1, cells - 1)] += share
+    return weights
 
 
 def _clipped(corners: NDArray[np.float64]) -> Box | None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from medvl.objectives.contrastive import info_nce
-from medvl.objectives.phrase_to_patch import phrase_to_patch_similarity
+from medvl.objectives.phrase_to_patch import phrase_to_patch_similarity, report_to_patch_similarity
 
 
 def test_indifferent_similarities_give_the_logarithm_of_the_batch():
@@ -50,3 +50,16 @@ def test_attention_finds_the_one_patch_that_matches():
 
     assert sharp.item() == pytest.approx(1.0, abs=1e-4)
     assert even.item() == pytest.approx((1 / 3) / math.hypot(1 / 3, 2 / 3), abs=1e-5)
+
+
+def test_a_report_is_the_mean_of_the_phrases_it_has():
+    torch.manual_seed(0)
+    patches = torch.nn.functional.normalize(torch.randn(2, 4, 3, 3), dim=1)
+    phrases = torch.nn.functional.normalize(torch.randn(2, 3, 4), dim=-1)
+    present = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+
+    similarity = report_to_patch_similarity(patches, phrases, present)
+
+    single = phrase_to_patch_similarity(patches, phrases.flatten(0, 1)).unflatten(1, (2, 3))
+    assert torch.allclose(similarity[:, 0], single[:, 0, :2].mean(dim=1))
+    assert torch.allclose(similarity[:, 1], single[:, 1, 0])

@@ -4,8 +4,9 @@ For a phrase y and unit patches p_n of one image, with sharpness κ
 
     a_n = softmax_n(κ · y · p_n)        z = Σ_n a_n p_n        similarity = y · z / ‖z‖
 
-Over a batch this gives a matrix that ``info_nce`` takes. Departure from GLoRIA: one vector per phrase instead of one per word, and
-no log-sum-exp over words; plain InfoNCE on the average patch has no reason to localise small things, this term has.
+A report's similarity with an image is the mean over its phrases; over a batch this gives a matrix that ``info_nce`` takes. Departures from
+GLoRIA: one vector per sentence instead of one per word, and their mean instead of a log-sum-exp. Plain InfoNCE on the average patch has no
+reason to localise small things; this term has.
 """
 
 from __future__ import annotations
@@ -30,3 +31,20 @@ def phrase_to_patch_similarity(patches: Tensor, phrases: Tensor, *, sharpness: f
     attention = (sharpness * cosine).softmax(dim=-1)
     pooled = torch.einsum("bpn,bdn->bpd", attention, grid)  # (B, P, D)
     return (attention * cosine).sum(dim=-1) / pooled.norm(dim=-1).clamp(min=1e-6)
+
+
+def report_to_patch_similarity(patches: Tensor, phrases: Tensor, present: Tensor, *, sharpness: float = 8.0) -> Tensor:
+    """Mean phrase-to-patch similarity of every image with every report.
+
+    Args:
+        patches: (B, D, h, w), unit length over D.
+        phrases: (R, K, D), up to K phrases of each of R reports, unit length.
+        present: (R, K), which of them there are; at least one each.
+        sharpness: κ.
+
+    Returns:
+        (B, R) cosines in [−1, 1].
+    """
+    reports, most, _ = phrases.shape
+    similarity = phrase_to_patch_similarity(patches, phrases.flatten(0, 1), sharpness=sharpness).unflatten(1, (reports, most))  # (B, R, K)
+    return (similarity * present).sum(dim=-1) / present.sum(dim=-1)

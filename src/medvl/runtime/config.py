@@ -20,8 +20,8 @@ from medvl.runtime.errors import UserError, did_you_mean
 
 ALLOWED_TARGETS = ("medvl.", "torch.optim.", "lightning.pytorch.", "torchmetrics.")
 
-# Keys that say how to run, not what to compute: they do not enter a run's identity.
-NOT_IDENTITY = ("dry_run", "json", "restart", "outputs", "show_traceback")
+# Keys that say how to run and what to measure afterwards, not what to compute: they do not enter the identity of a run.
+NOT_IDENTITY = ("dry_run", "json", "restart", "outputs", "show_traceback", "page", "benchmarks", "logger", "prepare", "checkpoint")
 
 
 class ConfigError(UserError):
@@ -107,16 +107,34 @@ def run_folder(config: DictConfig, verb: str) -> Path:
     return Path(config.outputs) / verb / f"{config.name}-{identity(config)}"
 
 
-def explain(error: Exception, verb: str) -> str:
+def explain(error: Exception, verb: str, overrides: list[str]) -> str:
     """A Hydra or OmegaConf error in one line, with the nearest valid name where there is one."""
-    text = _one_line(error)
-    if key := _between(str(error), "Could not override '", "'"):
-        return f"{verb} has no key {key!r}{did_you_mean(key, _keys(compose(verb)))}"
-    if wanted := _between(str(error), "Could not find '", "'"):
+    text = str(error)
+    if group := _between(text, "You must specify '", "'"):
+        return f"choose {group}=… ({', '.join(_options(group))})"
+    if key := _between(text, "Could not override '", "'"):
+        choices = [word for word in _choices(overrides) if word.split("=", 1)[0] != key]
+        return f"{verb} has no key {key!r}{_nearest_key(key, list(_keys(compose(verb, choices))))}"
+    if wanted := _between(text, "Could not find '", "'"):
         group, _, name = wanted.rpartition("/")
-        options = [p.stem for p in (config_folder() / group).glob("*.yaml")]
-        return f"there is no {group}={name}{did_you_mean(name, options)}"
-    return text
+        return f"there is no {group}={name}{did_you_mean(name, _options(group))}"
+    return _one_line(error)
+
+
+def _nearest_key(key: str, keys: list[str]) -> str:
+    """The nearest key beside the one asked for; the nearest of all where nothing stands beside it."""
+    parent, _, leaf = key.rpartition(".")
+    beside = [k.rpartition(".")[2] for k in keys if k.rpartition(".")[0] == parent]
+    return did_you_mean(leaf, beside) if beside else did_you_mean(key, keys)
+
+
+def _options(group: str) -> list[str]:
+    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+
+
+def _choices(overrides: list[str]) -> list[str]:
+    """Those overrides that choose a file of a config group."""
+    return [word for word in overrides if "=" in word and (config_folder() / word.split("=", 1)[0]).is_dir()]
 
 
 def _one_line(error: BaseException) -> str:

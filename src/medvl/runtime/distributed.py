@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -22,12 +25,21 @@ def gather_with_gradient(tensor: Tensor) -> Tensor:
     The backward pass sums each slice's gradient over ranks; with DDP's mean over ranks, a loss computed on the gathered batch by
     every rank has exactly the gradient of a single process.
     """
-    if world_size() == 1:
-        return tensor
-    import torch
-    from torch.distributed.nn.functional import all_gather
+    return tensor if world_size() == 1 else _Gather.apply(tensor)
 
-    return torch.cat(list(all_gather(tensor.contiguous())))
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, tensor: Tensor) -> Tensor:
+        parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(world_size())]
+        dist.all_gather(parts, tensor.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total.chunk(world_size())[rank()]
 
 
 def gather_texts(texts: list[str]) -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
+MAX_SHOWN = 1000  # characters of a file's own column names in a message; a damaged file has no measure
+
 
 class UserError(Exception):
     """Something that the user can mend; its message is one clear line."""
@@ -24,7 +26,9 @@ class MissingColumns(UserError):
 
     def __init__(self, path: Path | str, missing: Iterable[str], found: Iterable[str], hint: str = "") -> None:
         names = ", ".join(repr(m) for m in missing)
-        super().__init__(f"{path} has no column {names} (found: {', '.join(map(str, found))})" + (f". {hint}" if hint else ""))
+        columns = ", ".join(map(str, found))
+        shown = columns if len(columns) <= MAX_SHOWN else f"{columns[:MAX_SHOWN]} …"
+        super().__init__(f"{path} has no column {names} (found: {shown})" + (f". {hint}" if hint else ""))
 
 
 class InvalidValue(UserError):

@@ -1,6 +1,6 @@
-"""Contrastive training of an image-text model: InfoNCE on whole reports, optionally a phrase-to-patch term on single sentences.
+"""Contrastive training of an image-text model: InfoNCE on whole reports, optionally a phrase-to-patch term on their sentences.
 
-Loss = InfoNCE(average patch, report) + local_weight · InfoNCE(attended patches, one sentence of each report). Every draw is a pure
+Loss = InfoNCE(average patch, report) + local_weight · InfoNCE(attended patches, sentences of the report). Every draw is a pure
 function of (seed, epoch, sample id) or (seed, step), so a resumed run and a run over more processes see the same batches and texts.
 Over several processes embeddings are gathered with gradients, and the loss is that of the global batch.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from medvl.models.image_text import ImageTextModel
 from medvl.objectives.contrastive import info_nce
-from medvl.objectives.phrase_to_patch import phrase_to_patch_similarity
+from medvl.objectives.phrase_to_patch import report_to_patch_similarity
 from medvl.runtime.distributed import gather_texts, gather_with_gradient
 from medvl.training.schedules import warmup_cosine
 
@@ -32,7 +32,8 @@ class ImageTextTraining(LightningModule):
         steps: length of the run, for the schedule.
         learning_rate, weight_decay, warmup_steps: of AdamW; biases, normalisations and the temperature are not decayed.
         local_weight: weight of the phrase-to-patch term; 0 leaves plain InfoNCE.
-        sharpness: of the phrase's attention over patches.
+        sharpness: of a phrase's attention over patches.
+        phrases_per_report: at most so many sentences of a report, drawn anew each epoch.
         seed: of every draw.
     """
 
@@ -46,13 +47,15 @@ class ImageTextTraining(LightningModule):
         warmup_steps: int,
         local_weight: float,
         sharpness: float,
+        phrases_per_report: int,
         seed: int,
     ) -> None:
         super().__init__()
         self.model = model
         self.steps, self.warmup_steps = steps, warmup_steps
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.local_weight, self.sharpness, self.seed = local_weight, sharpness, seed
+        self.local_weight, self.sharpness, self.phrases_per_report = local_weight, sharpness, phrases_per_report
+        self.seed = seed
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed torch for this step, so that dropout is a function of (seed, step)."""
@@ -61,14 +64,15 @@ class ImageTextTraining(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step's loss."""
         losses = self._losses(batch, epoch=int(batch["epoch"]))
-        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, prog_bar=True)
+        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items() if name != "loss"})
+        self.log("train/loss", losses["loss"].detach(), prog_bar=True)
         return losses["loss"]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """The same losses on held-out patients, with fixed sentences."""
         losses = self._losses(batch, epoch=0)
         size = len(batch["text"])
-        self.log_dict({f"val/{name}": value for name, value in losses.items()}, batch_size=size, sync_dist=True, prog_bar=True)
+        self.log_dict({f"val/{name}": value for name, value in losses.items()}, batch_size=size, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW and the step-wise schedule."""
@@ -82,26 +86,39 @@ class ImageTextTraining(LightningModule):
 
     def _losses(self, batch: Batch, *, epoch: int) -> dict[str, Tensor]:
         images = self.model.embed_images(batch["image"])
-        reports = gather_with_gradient(self.model.embed_texts(batch["text"]))  # (B, D) of the global batch
-        whole = gather_with_gradient(images.projected_global_embedding) @ reports.T
-        temperature = self.model.temperature
-        report_loss = info_nce(whole, temperature=temperature, texts=gather_texts(batch["text"]))
+        reports_here = self.model.embed_texts(batch["text"])  # (B, D) of this process
+        whole = gather_with_gradient(images.projected_global_embedding) @ gather_with_gradient(reports_here).T
+        temperature, texts = self.model.temperature, gather_texts(batch["text"])
+        report_loss = info_nce(whole, temperature=temperature, texts=texts)
         losses = {"loss": report_loss, "report_loss": report_loss, "recall_at_5": _recall(whole.detach(), 5)}
         if self.local_weight > 0:
-            phrases = self._one_phrase_each(batch, epoch)
-            patches = gather_with_gradient(images.projected_patch_embeddings)
-            local = phrase_to_patch_similarity(patches, gather_with_gradient(self.model.embed_texts(phrases)), sharpness=self.sharpness)
-            losses["phrase_loss"] = info_nce(local, temperature=temperature, texts=gather_texts(phrases))
+            phrases, present = self._embed_phrases([self._draw_phrases(batch, row, epoch) for row in range(len(reports_here))])
+            local = report_to_patch_similarity(
+                gather_with_gradient(images.projected_patch_embeddings),
+                gather_with_gradient(phrases),
+                gather_with_gradient(present),
+                sharpness=self.sharpness,
+            )
+            losses["phrase_loss"] = info_nce(local, temperature=temperature, texts=texts)
             losses["loss"] = report_loss + self.local_weight * losses["phrase_loss"]
         return losses
 
-    def _one_phrase_each(self, batch: Batch, epoch: int) -> list[str]:
-        """One sentence of each report, drawn by (seed, epoch, sample id); the whole text where there is no sentence."""
-        chosen = []
-        for sample_id, text, phrases in zip(batch["sample_id"], batch["text"], batch["phrases"], strict=True):
-            digest = hashlib.sha256(f"{self.seed}/{epoch}/{sample_id}".encode()).digest()
-            chosen.append(phrases[int.from_bytes(digest[:4], "big") % len(phrases)] if phrases else text)
-        return chosen
+    def _draw_phrases(self, batch: Batch, row: int, epoch: int) -> list[str]:
+        """Sentences of one report, drawn by (seed, epoch, sample id), at most ``phrases_per_report``; the text where there is none."""
+        phrases = batch["phrases"][row] or [batch["text"][row]]
+        keys = [f"{self.seed}/{epoch}/{batch['sample_id'][row]}/{i}".encode() for i in range(len(phrases))]
+        drawn = sorted(range(len(phrases)), key=lambda i: hashlib.sha256(keys[i]).digest())[: self.phrases_per_report]
+        return [phrases[i] for i in sorted(drawn)]
+
+    def _embed_phrases(self, reports: list[list[str]]) -> tuple[Tensor, Tensor]:
+        """The phrases of B reports → (B, K, D), zeros where there are fewer, and (B, K) ones where there is one."""
+        distinct = list(dict.fromkeys(phrase for phrases in reports for phrase in phrases))
+        vectors = dict(zip(distinct, self.model.embed_texts(distinct), strict=True))
+        absent = torch.zeros_like(vectors[distinct[0]])
+        padded = [[*(vectors[p] for p in phrases), *[absent] * (self.phrases_per_report - len(phrases))] for phrases in reports]
+        counts = torch.tensor([len(phrases) for phrases in reports], device=absent.device)
+        present = (torch.arange(self.phrases_per_report, device=absent.device) < counts[:, None]).to(absent.dtype)
+        return torch.stack([torch.stack(row) for row in padded]), present
 
 
 def _recall(similarity: Tensor, k: int) -> Tensor:

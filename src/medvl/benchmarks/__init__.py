@@ -1,0 +1,1 @@
+"""Protocols: a model and a dataset in, per-sample tables and figures with intervals out."""

@@ -1,0 +1,201 @@
+"""Zero-shot classification of findings: the cosine of an image with sentences that affirm a finding against sentences that deny it.
+
+Prompt ensembles after BioViL (Boecking et al., ECCV 2022; pairs such as "Findings suggesting pneumonia" / "No evidence of pneumonia") and
+CheXzero (Tiu et al. 2022). With the image's global embedding v, positive prompts p and negative prompts n, all of unit length:
+
+    score = max_i v·p_i − mean_j v·n_j          (``positive="mean"``: the mean over positives instead)
+
+AUROC and average precision per finding and their macro means, with intervals over patients. One row per study: its frontal view.
+Published zero-shot figures of one model move by several points with prompts, crop and labels, so all of them are written beside the result.
+
+Departure from the authors' engine: every image is encoded once for all findings, and every prompt once for all images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from medvl.benchmarks.embedding import ImageTextEncoder, RadiographSource, device_of, image_batches, text_embeddings
+from medvl.benchmarks.results import Evaluation, Roles, per_finding_and_macro
+from medvl.data.transforms import Fit
+from medvl.metrics.bootstrap import resample
+from medvl.metrics.classification import auroc_of, average_precision_of
+from medvl.records import LabelValue, Study
+from medvl.runtime.errors import UserError, did_you_mean
+from medvl.runtime.privacy import strictest
+
+METRICS = {"auroc": auroc_of, "auprc": average_precision_of}
+
+
+class NothingToClassify(UserError):
+    """No prompts for a finding, or no study with both labels of the chosen source and a prepared frontal image."""
+
+
+@dataclass(frozen=True)
+class ZeroShotClassification:
+    """The protocol; ``evaluate`` runs it.
+
+    Attributes:
+        prompts: finding → ``{"labels": names under which sources list it, "positive": prompts, "negative": prompts}``; names are compared
+            without regard to case, and underscores count as spaces.
+        crop, short_side, fit: how an image becomes the model's input; see ``image_batches``.
+        labels: which of a study's label sources is the truth, e.g. ``chexpert``.
+        positive: whether the best or the mean positive prompt counts.
+        uncertain: what an uncertain label counts as.
+        unmentioned: what a finding counts as that the source does not mention in a study it has labelled.
+        macro_over: findings that enter the headline figures; all by default.
+        batch_size: images encoded at once.
+        replicates, seed: of the bootstrap over patients.
+    """
+
+    prompts: Mapping[str, Mapping[str, Sequence[str]]]
+    crop: int
+    labels: str = "chexpert"
+    positive: Literal["max", "mean"] = "max"
+    uncertain: Literal["exclude", "positive", "negative"] = "exclude"
+    unmentioned: Literal["exclude", "negative"] = "negative"
+    macro_over: Sequence[str] | None = None
+    short_side: int | None = None
+    fit: Fit = "crop"
+    batch_size: int = 32
+    replicates: int = 1000
+    seed: int = 0
+    name: Literal["zero_shot"] = field(default="zero_shot", init=False)
+
+    def __post_init__(self) -> None:
+        for finding, prompts in self.prompts.items():
+            for kind in ("positive", "negative"):
+                if not prompts.get(kind):
+                    raise NothingToClassify(f"prompts.{finding} has no {kind} prompts; give at least one sentence")
+        for finding in self.macro_over or ():
+            if finding not in self.prompts:
+                raise NothingToClassify(f"macro_over names {finding!r}, which has no prompts{did_you_mean(finding, self.prompts)}")
+
+    def evaluate(
+        self,
+        model: ImageTextEncoder,
+        images: RadiographSource,
+        studies: Iterable[Study],
+        *,
+        untrained: ImageTextEncoder | None = None,
+    ) -> Evaluation:
+        """Measure a model, and an untrained one beside it.
+
+        Args:
+            model: in evaluation mode, as is ``untrained``.
+            images: the prepared images.
+            studies: already of one split; those without labels of the source or without a prepared frontal view are left out.
+            untrained: the same architecture before training.
+
+        Raises:
+            NothingToClassify: if no study is left.
+        """
+        labelled = [s for s in studies if self.labels in s.labels and s.frontal() is not None]
+        models = {"trained": model} | ({"untrained": untrained} if untrained is not None else {})
+        scored = {role: self.scores(candidate, images, labelled) for role, candidate in models.items()}
+        rows = scored["trained"]
+        if not len(rows):
+            raise NothingToClassify(f"no study has both {self.labels!r} labels and a prepared frontal image")
+        by_id = {(s.dataset, s.study_id): s for s in labelled}
+        kept = [by_id[key] for key in zip(rows["dataset"], rows["study_id"], strict=True)]
+        truth = pd.DataFrame({finding: [self._truth(s, finding) for s in kept] for finding in self.prompts}, index=rows.index)
+        figures = self._figures(scored, truth, rows["patient_id"].to_numpy())
+        return Evaluation(
+            benchmark=self.name,
+            metrics={f"zero_shot_{metric}": macro for metric, (_, macro) in figures.items()},
+            per_finding={f"zero_shot_{metric}": findings for metric, (findings, _) in figures.items()},
+            protocol=self._protocol(truth, len(labelled)),
+            tables={"scores": self._table(scored, kept)},
+            privacy=strictest(s.privacy for s in kept),
+        )
+
+    @torch.inference_mode()
+    def scores(self, model: ImageTextEncoder, images: RadiographSource, studies: Iterable[Study]) -> pd.DataFrame:
+        """One row per study whose frontal view is at hand: its identifiers, and a score for each finding in a column of its name."""
+        by_view = {view.view_id: study for study in studies if (view := study.frontal()) is not None}
+        texts = text_embeddings(model, [p for prompts in self.prompts.values() for p in (*prompts["positive"], *prompts["negative"])])
+        rows: list[dict[str, Any]] = []
+        options = (self.crop, self.short_side, self.fit, self.batch_size)
+        for ids, pixels, _ in image_batches(images, list(by_view), *options):
+            embedded = model.embed_images(pixels.to(device_of(model))).projected_global_embedding.float().cpu()
+            by_finding = {finding: self._score(embedded, texts, prompts) for finding, prompts in self.prompts.items()}
+            for i, view_id in enumerate(ids):
+                study = by_view[view_id]
+                identifiers = {"dataset": study.dataset, "patient_id": study.patient_id, "study_id": study.study_id}
+                rows.append({**identifiers, "view_id": view_id, **{f: float(s[i]) for f, s in by_finding.items()}})
+        return pd.DataFrame(rows)
+
+    def _score(
+        self, embedded: torch.Tensor, texts: Mapping[str, torch.Tensor], prompts: Mapping[str, Sequence[str]]
+    ) -> NDArray[np.float32]:
+        """(B,) from images (B, D)."""
+        positive = embedded @ torch.stack([texts[p] for p in prompts["positive"]]).T  # (B, P)
+        negative = embedded @ torch.stack([texts[p] for p in prompts["negative"]]).T  # (B, N)
+        affirmed = positive.amax(dim=1) if self.positive == "max" else positive.mean(dim=1)
+        return (affirmed - negative.mean(dim=1)).numpy()
+
+    def _value(self, study: Study, finding: str) -> LabelValue | None:
+        """The source's value for a finding, under whichever of its names."""
+        given = {_plain(name): value for name, value in study.labels[self.labels].items()}
+        names = (finding, *self.prompts[finding].get("labels", ()))
+        return next((given[_plain(name)] for name in names if _plain(name) in given), None)
+
+    def _truth(self, study: Study, finding: str) -> float:
+        """1 positive, 0 negative, NaN left out."""
+        value = self._value(study, finding)
+        policy = self.unmentioned if value is None else self.uncertain if value == "uncertain" else value
+        return {"positive": 1.0, "negative": 0.0, "exclude": np.nan}[policy]
+
+    def _figures(
+        self, scored: Mapping[str, pd.DataFrame], truth: pd.DataFrame, patients: NDArray[np.object_]
+    ) -> dict[str, tuple[dict[str, dict], dict]]:
+        """Metric → per-finding figures and the macro figure; findings without both classes are undefined and stay out of the mean."""
+        weights = resample(patients, replicates=self.replicates, seed=self.seed)
+        known = {finding: truth[finding].notna().to_numpy() for finding in self.prompts}
+        figures = {}
+        for metric, statistic_of in METRICS.items():
+            statistics: dict[str, Roles] = {}
+            for finding, member in known.items():
+                positive = truth[finding][member] == 1
+                statistics[finding] = {
+                    role: _among(member, statistic_of(positive, table[finding][member])) for role, table in scored.items()
+                }
+            figures[metric] = per_finding_and_macro(statistics, known, weights, self.macro_over)
+        return figures
+
+    def _table(self, scored: Mapping[str, pd.DataFrame], studies: Sequence[Study]) -> pd.DataFrame:
+        """One row per model, study and finding: the label as the source has it, and the score."""
+        identifiers = ["dataset", "patient_id", "study_id", "view_id"]
+        parts = []
+        for role, table in scored.items():
+            long = table.melt(id_vars=identifiers, var_name="finding", value_name="score")
+            long["label"] = [self._value(study, finding) for finding in self.prompts for study in studies]
+            parts.append(long.assign(model=role))
+        return pd.concat(parts, ignore_index=True)
+
+    def _protocol(self, truth: pd.DataFrame, labelled: int) -> dict[str, Any]:
+        described = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "prompts"}
+        return {
+            **described,
+            "prompts": {finding: {k: list(v) for k, v in prompts.items()} for finding, prompts in self.prompts.items()},
+            "studies": len(truth),
+            "studies_without_image": labelled - len(truth),
+            "positives": {finding: int((truth[finding] == 1).sum()) for finding in self.prompts},
+            "negatives": {finding: int((truth[finding] == 0).sum()) for finding in self.prompts},
+        }
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", " ")
+
+
+def _among(member: NDArray[np.bool_], statistic: Any) -> Any:
+    """A statistic of some samples as one of all: takes their columns of the counts."""
+    return lambda weights: statistic(weights[:, member])

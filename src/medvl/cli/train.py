@@ -1,0 +1,66 @@
+"""medvl train experiment=NAME [data=NAME] [seed=0] [training.steps=…] [trainer=auto|ddp] [logger=wandb]
+
+Trains a model, keeps the best by validation, and measures it with the experiment's benchmarks. The same command resumes a stopped run;
+`--restart` starts anew. `--dry-run` composes, builds the model without memory, counts its parameters and lists what is missing.
+
+  medvl train experiment=quickstart
+  medvl train experiment=quickstart data=mimic_cxr
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from omegaconf import DictConfig
+
+from medvl.cli import app
+from medvl.runtime.config import check_targets, instantiate, on_meta, run_folder
+from medvl.runtime.signals import INTERRUPTED
+
+
+def main(overrides: list[str]) -> None:
+    """Run the verb."""
+    app.run("train", task, overrides)
+
+
+def task(config: DictConfig) -> dict[str, Any] | None:
+    """Train and measure, or plan it."""
+    check_targets(config)
+    return plan(config) if config.dry_run else _train(config)
+
+
+def plan(config: DictConfig) -> dict[str, Any]:
+    """What the run would be: parameters, steps, missing folders, disk and memory."""
+    from medvl.cli import stages
+
+    with on_meta():
+        model = instantiate(config.model)
+    parameters = sum(p.numel() for p in model.parameters())
+    disk = stages.cache_bytes(config) + (stages.cohort_bytes(config.data.cohort) if config.data.cohort else 0)
+    images = config.batches.batch_size * config.batches.crop**2 * 4
+    return app.show_plan(
+        config,
+        {
+            "folder": str(run_folder(config, "train")),
+            "parameters": parameters,
+            "steps": config.training.steps,
+            "missing": stages.missing_roots(config),
+            "disk_bytes": disk + 6 * 4 * parameters,
+            "memory_bytes": 16 * parameters + 60 * images,  # weights, gradients, two moments; activations by the measured ratio
+        },
+    )
+
+
+def _train(config: DictConfig) -> dict[str, Any] | None:
+    from medvl.cli import stages
+    from medvl.cli.measure import measure_run
+    from medvl.training.run import train
+
+    stages.prepared(config)
+    folder = run_folder(config, "train")
+    run = train(config, folder)
+    if not run.complete:
+        print(f"stopped at step {run.step}; the same command goes on from there ({folder})", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    return measure_run(config, folder)

@@ -1,0 +1,1 @@
+"""The phantom written out: one file per official layout."""

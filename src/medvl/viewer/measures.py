@@ -1,0 +1,150 @@
+"""Figures from ``results.json`` as a reader meets them: a plain name, what it means, trained beside untrained, on one axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+MEANINGS: dict[str, tuple[str, str, float | None]] = {
+    "zero_shot_auroc": (
+        "Zero-shot AUROC",
+        "The chance that a film with the finding scores above one without it, from sentences alone. Chance is 0.5.",
+        0.5,
+    ),
+    "zero_shot_auprc": (
+        "Zero-shot average precision",
+        "Precision averaged over recall; chance is the share of films with the finding.",
+        None,
+    ),
+    "grounding_miou": (
+        "Phrase grounding, mIoU",
+        "Overlap of the heat map with the reference boxes, averaged over cosine thresholds 0.1 to 0.5.",
+        None,
+    ),
+    "grounding_miou_best_threshold": (
+        "Phrase grounding, best-threshold mIoU",
+        "The same overlap at the one threshold that suits the model best, so that its scale of cosines does not matter.",
+        None,
+    ),
+    "grounding_cnr": (
+        "Phrase grounding, CNR",
+        "Contrast between inside and outside the boxes, in units of noise. Signed: below 0 the map avoids the boxes.",
+        0.0,
+    ),
+    "grounding_cnr_absolute": (
+        "Phrase grounding, absolute CNR",
+        "The same without its sign, as papers print it.",
+        None,
+    ),
+    "grounding_pointing_game": (
+        "Phrase grounding, pointing game",
+        "How often the hottest point of the map lies in a box.",
+        None,
+    ),
+}
+"""Metric → printed name, meaning, the value of chance. Others are printed under their own name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value with its 95 % interval and the samples behind it; ``None`` where undefined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Trained beside untrained: one line of a table."""
+
+    name: str
+    trained: Interval
+    untrained: Interval | None = None
+
+    @property
+    def clearly_better(self) -> bool:
+        """Whether the two intervals do not overlap, the trained one above."""
+        low, high = self.trained.low, self.untrained.high if self.untrained else None
+        return low is not None and high is not None and low > high
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A metric: its headline row, a row per finding, and the axis that shows them all."""
+
+    headline: Row
+    meaning: str = ""
+    findings: tuple[Row, ...] = ()
+    axis: tuple[float, float] = (0.0, 1.0)
+    chance: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The printed name."""
+        return self.headline.name
+
+
+def measures(results: Mapping[str, Any]) -> list[Measure]:
+    """The metrics of ``results.json`` in order, findings from the best to the weakest."""
+    found = [_measure(name, entry, results.get("per_finding", {}).get(name, {})) for name, entry in results["metrics"].items()]
+    chosen_on = results.get("protocol", {}).get("phrase_grounding", {}).get("best_threshold_chosen_on")
+    if chosen_on is None:
+        return found
+    best = MEANINGS["grounding_miou_best_threshold"][0]
+    return [replace(m, meaning=f"{m.meaning} Chosen on {chosen_on}.") if m.name == best else m for m in found]
+
+
+def what_was_learned(results: Mapping[str, Any]) -> list[str]:
+    """Plain sentences on each headline figure that has an untrained model beside it."""
+    return [sentence for measure in measures(results) for sentence in _sentences(measure)]
+
+
+def _sentences(measure: Measure) -> Iterator[str]:
+    row = measure.headline
+    if row.untrained is None or row.trained.value is None or row.untrained.value is None:
+        return
+    verb = "rose" if row.trained.value > row.untrained.value else "went"
+    verdict = "the intervals do not overlap" if row.clearly_better else "the intervals overlap: not a clear gain"
+    yield (
+        f"{measure.name} {verb} from {row.untrained.value:.2f} before training to {row.trained.value:.2f} after "
+        f"(95 % interval {row.trained.low:.2f} to {row.trained.high:.2f}); {verdict}."
+    )
+
+
+def _measure(name: str, entry: Mapping[str, Any], per_finding: Mapping[str, Mapping[str, Any]]) -> Measure:
+    title, meaning, chance = MEANINGS.get(name, (name.replace("_", " "), "", None))
+    rows = tuple(sorted((_row(spoken(f), e) for f, e in per_finding.items()), key=_weakest_last))
+    headline = _row(title, entry)
+    return Measure(headline, meaning, rows, _axis([headline, *rows], chance), chance)
+
+
+def spoken(finding: str) -> str:
+    """A finding's name as prose: ``pleural_effusion`` → ``Pleural effusion``."""
+    words = finding.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def _row(name: str, entry: Mapping[str, Any]) -> Row:
+    untrained = entry.get("untrained")
+    return Row(name, _interval(entry), _interval(untrained) if untrained else None)
+
+
+def _interval(entry: Mapping[str, Any]) -> Interval:
+    return Interval(entry["value"], entry["ci_low"], entry["ci_high"], entry["n"])
+
+
+def _weakest_last(row: Row) -> float:
+    return math.inf if row.trained.value is None else -row.trained.value
+
+
+def _axis(rows: list[Row], chance: float | None) -> tuple[float, float]:
+    """Tenths around everything shown, zero or chance included."""
+    intervals = [i for row in rows for i in (row.trained, row.untrained) if i is not None]
+    shown = [v for i in intervals for v in (i.value, i.low, i.high) if v is not None]
+    anchors = [0.0 if chance is None else chance]
+    low, high = math.floor(min(shown + anchors) * 10) / 10, math.ceil(max(shown + anchors) * 10) / 10
+    return low, max(high, low + 0.1)

@@ -1,0 +1,66 @@
+"""Every configuration composes, names what exists, and builds its model without memory."""
+
+import inspect
+
+import pytest
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from medvl.cli.train import plan
+from medvl.runtime.config import check_targets, compose, config_folder, instantiate, on_meta, require_complete
+
+EXPERIMENTS = {"quickstart": 1_411_401}  # name → parameters at full size
+DATA = sorted(p.stem for p in (config_folder() / "data").glob("*.yaml"))
+BENCHMARKS = sorted(p.stem for p in (config_folder() / "benchmark").glob("*.yaml"))
+
+
+def targets(node):
+    if OmegaConf.is_dict(node):
+        if "_target_" in node:
+            yield node
+        for key in node:
+            if not OmegaConf.is_missing(node, key):
+                yield from targets(node[key])
+
+
+def test_every_experiment_has_its_parameter_count_here():
+    assert {p.stem for p in (config_folder() / "experiment").glob("*.yaml")} == set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize(("experiment", "parameters"), EXPERIMENTS.items())
+def test_every_experiment_composes_and_has_the_stated_size(experiment, parameters, capsys):
+    config = compose("train", [f"experiment={experiment}"])
+    require_complete(config)
+    check_targets(config)
+
+    with on_meta():
+        model = instantiate(config.model)
+
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    assert plan(config)["parameters"] == parameters
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
+def test_every_benchmark_composes_with_every_dataset(data, benchmark):
+    config = compose("evaluate", [f"data={data}", f"benchmark={benchmark}", "trained=x"])
+
+    require_complete(config)
+
+    instantiate(config.benchmark)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["prepare", f"data={data}"] for data in DATA),
+        *(["evaluate", "data=phantom", f"benchmark={benchmark}", "trained=x"] for benchmark in BENCHMARKS),
+        *(["train", f"experiment={experiment}"] for experiment in EXPERIMENTS),
+    ],
+    ids=" ".join,
+)
+def test_every_target_takes_the_keys_it_is_given_and_no_others(words):
+    for node in targets(compose(words[0], words[1:])):
+        signature = inspect.signature(get_object(node._target_))
+        signature.bind_partial(**{k: None for k in node if not k.startswith("_")})
+        assert not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()), node._target_

@@ -1,0 +1,178 @@
+import json
+import multiprocessing
+import os
+import socket
+from functools import partial
+
+import pytest
+import torch
+from cohort import write_cohort
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from medvl.data.module import RadiographDataModule
+from medvl.data.prepare import prepare
+from medvl.data.samples import ImageTextSamples
+from medvl.data.transforms import Augmentation
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*does not have many workers.*", "ignore:.*logging interval.*", "ignore:.*litlogger.*", "ignore:.*Checkpoint directory.*"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cohort")
+    prepare(write_cohort(root / "images", patients=20), root / "out", inputs={}, image_size=16, progress=False)
+    return root / "out"
+
+
+class Recorder(LightningModule):
+    """Notes the samples and the first pixels of each batch, and learns a little from them."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(256, 1)
+        self.seen, self.losses = [], []
+
+    def training_step(self, batch, batch_idx):
+        loss = self.layer(batch["image"].flatten(1)).square().mean()
+        self.seen.append((batch["epoch"], batch["sample_id"], batch["image"].sum().item()))
+        self.losses.append(loss.item())
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        self.log("loss", self.layer(batch["image"].flatten(1)).square().mean(), batch_size=len(batch["text"]))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class SaveAt(Callback):
+    def __init__(self, path, step):
+        self.path, self.step = path, step
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)
+
+
+def data(folder, **options):
+    defaults = {"batch_size": 4, "crop": 16, "seed": 5, "augmentation": Augmentation()}
+    return RadiographDataModule(folder=folder, samples=partial(ImageTextSamples, sections=["findings"]), **(defaults | options))
+
+
+def fit(folder, steps, *, checkpoint=None, callbacks=(), limit=1.0, processes=1, **options):
+    torch.manual_seed(0)
+    model = Recorder()
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=processes,
+        strategy="ddp" if processes > 1 else "auto",
+        max_steps=steps,
+        max_epochs=-1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        limit_train_batches=limit,
+        callbacks=list(callbacks),
+    )
+    trainer.fit(model, datamodule=data(folder, **options), ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    return model
+
+
+@pytest.mark.parametrize("step", [2, 6, 7, 12])
+def test_a_run_resumed_at_any_step_sees_the_same_rest_and_ends_with_the_same_weights(folder, tmp_path, step):
+    whole = fit(folder, 15, callbacks=[SaveAt(tmp_path / "last.ckpt", step)])
+
+    rest = fit(folder, 15, checkpoint=tmp_path / "last.ckpt")
+
+    assert rest.seen == whole.seen[step:]
+    assert torch.equal(rest.layer.weight, whole.layer.weight)
+
+
+def test_a_run_resumes_twice_within_an_epoch(folder, tmp_path):
+    whole = fit(folder, 12, callbacks=[SaveAt(tmp_path / "a.ckpt", 2)])
+    fit(folder, 12, checkpoint=tmp_path / "a.ckpt", callbacks=[SaveAt(tmp_path / "b.ckpt", 4)])
+
+    rest = fit(folder, 12, checkpoint=tmp_path / "b.ckpt")
+
+    assert rest.seen == whole.seen[4:]
+
+
+def test_short_epochs_walk_through_the_whole_order(folder):
+    assert fit(folder, 12, limit=2).seen == fit(folder, 12).seen
+
+
+@pytest.mark.slow
+def test_a_run_resumes_with_another_number_of_workers(folder, tmp_path):
+    whole = fit(folder, 9, num_workers=2, callbacks=[SaveAt(tmp_path / "last.ckpt", 3)])
+
+    rest = fit(folder, 9, checkpoint=tmp_path / "last.ckpt", num_workers=0)
+
+    assert rest.seen == whole.seen[3:]
+
+
+def test_each_epoch_augments_anew_and_evaluation_never_does(folder):
+    module = data(folder, batch_size=24, last_batch="keep")
+    loader = module.train_dataloader()
+    first, second = (next(iter(loader)) for _ in range(2))
+
+    assert sorted(first["sample_id"]) == sorted(second["sample_id"])
+    assert first["epoch"] == 0
+    validation = next(iter(module.val_dataloader()))
+    again = next(iter(module.val_dataloader()))
+    assert torch.equal(validation["image"], again["image"])
+
+
+def test_the_state_holds_plain_numbers(folder):
+    module = data(folder)
+    module.train_dataloader()
+
+    assert module.state_dict() == {"seed": 5, "epoch": 0, "position": 0, "length": 24}
+
+
+def run_rank(rank, port, folder, out):
+    """One of two processes, started as torchrun would: a whole run, and the rest of one that a single process began."""
+    torch.set_num_threads(1)
+    facts = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": 2, "RANK": rank, "LOCAL_RANK": rank}
+    os.environ.update({name: str(value) for name, value in {**facts, "TORCHELASTIC_RUN_ID": "test"}.items()})
+    whole = fit(folder, 20, processes=2, callbacks=[SaveAt(out / "two.ckpt", 8)])
+    rest = fit(folder, 20, processes=2, checkpoint=out / "one.ckpt")
+    (out / f"rank-{rank}.json").write_text(json.dumps({"whole": whole.seen, "losses": whole.losses, "rest": rest.seen}))
+
+
+def run_two_processes(folder, out):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=run_rank, args=(rank, port, folder, out)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    return [json.loads((out / f"rank-{rank}.json").read_text()) for rank in range(2)]
+
+
+def samples_of(*runs):
+    """The sample ids of each batch, ranks joined in order."""
+    return [[name for _, names, _ in batches for name in names] for batches in zip(*runs, strict=True)]
+
+
+@pytest.mark.slow
+@pytest.mark.distributed
+def test_two_processes_train_as_one_does_and_either_continues_the_other(folder, tmp_path):
+    one = fit(folder, 20, callbacks=[SaveAt(tmp_path / "one.ckpt", 8)])
+
+    first, second = run_two_processes(folder, tmp_path)
+    continued = fit(folder, 20, checkpoint=tmp_path / "two.ckpt")
+
+    assert samples_of(first["whole"], second["whole"]) == samples_of(one.seen)
+    assert samples_of(first["rest"], second["rest"]) == samples_of(continued.seen) == samples_of(one.seen)[8:]
+    epoch = [name for batch in samples_of(one.seen)[:6] for name in batch]
+    assert len(epoch) == len(set(epoch)) == 24
+    losses = [(a + b) / 2 for a, b in zip(first["losses"], second["losses"], strict=True)]
+    assert losses == pytest.approx(one.losses, rel=1e-5)

@@ -1,0 +1,142 @@
+"""Contrastive training: what it draws, what it optimises, and that two processes train as one."""
+
+import json
+import multiprocessing
+import os
+import socket
+
+import pytest
+import torch
+from cohort import write_cohort
+from lightning.pytorch import Callback, Trainer
+
+from medvl.data.module import RadiographDataModule
+from medvl.data.prepare import prepare
+from medvl.data.samples import ImageTextSamples
+from medvl.data.transforms import Augmentation
+from medvl.models.image_text import ImageTextModel
+from medvl.models.tokenizer import train_wordpiece
+from medvl.training.image_text import ImageTextTraining
+
+STEPS = 20
+SMALL = {"projection_size": 16, "image_widths": (8, 8, 16, 16), "vocabulary_size": 256, "text_width": 16, "text_layers": 1, "text_heads": 2}
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*logging interval.*", "ignore:.*litlogger.*")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cohort")
+    prepare(write_cohort(root / "images", patients=20), root / "out", inputs={}, image_size=32, progress=False)
+    return root / "out"
+
+
+def module(local_weight=0.5):
+    torch.manual_seed(0)
+    model = ImageTextModel(**SMALL, norm="group")
+    model.set_tokenizer(train_wordpiece(["heart is normal no effusion the lungs are clear 0 1 2 3 4 5 6 7 8 9 ."], 256))
+    return ImageTextTraining(
+        model,
+        steps=STEPS,
+        learning_rate=1e-3,
+        weight_decay=0.02,
+        warmup_steps=2,
+        local_weight=local_weight,
+        sharpness=8.0,
+        phrases_per_report=2,
+        seed=0,
+    )
+
+
+class Losses(Callback):
+    def __init__(self):
+        self.values, self.samples = [], []
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        self.values.append(float(trainer.callback_metrics["train/loss"]))
+        self.samples.append([batch["epoch"], *batch["sample_id"]])
+
+
+def fit(folder, processes=1):
+    batches = RadiographDataModule(folder=folder, samples=ImageTextSamples, batch_size=8, crop=32, seed=5, augmentation=Augmentation())
+    losses, training = Losses(), module()
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=processes,
+        strategy="ddp" if processes > 1 else "auto",
+        max_steps=STEPS,
+        max_epochs=-1,
+        gradient_clip_val=1.0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        limit_val_batches=0,
+        callbacks=[losses],
+    )
+    trainer.fit(training, datamodule=batches)
+    return losses, training.model.image_projection.weight.detach()
+
+
+def test_drawn_phrases_are_a_function_of_seed_epoch_and_sample():
+    batch = {"sample_id": ["a", "b"], "text": ["x", "y"], "phrases": [["1", "2", "3"], []]}
+    training = module()
+
+    drawn = [training._draw_phrases(batch, 0, epoch) for epoch in range(30)]
+
+    assert {tuple(d) for d in drawn} == {("1", "2"), ("1", "3"), ("2", "3")}
+    assert drawn[7] == training._draw_phrases(batch, 0, 7)
+    assert training._draw_phrases(batch, 1, 0) == ["y"]
+
+
+def test_biases_norms_and_the_temperature_are_not_decayed():
+    training = module()
+
+    groups = training.configure_optimizers()["optimizer"].param_groups
+
+    assert groups[0]["weight_decay"] == 0.02
+    assert groups[1]["weight_decay"] == 0.0
+    assert any(p is training.model.log_temperature for p in groups[1]["params"])
+    assert sum(len(g["params"]) for g in groups) == len(list(training.parameters()))
+
+
+@pytest.mark.slow
+def test_training_lowers_the_loss(folder):
+    losses, _ = fit(folder)
+
+    assert sum(losses.values[-3:]) < sum(losses.values[:3])
+
+
+def run_rank(rank, port, folder, out):
+    torch.set_num_threads(1)
+    facts = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": 2, "RANK": rank, "LOCAL_RANK": rank}
+    os.environ.update({name: str(value) for name, value in {**facts, "TORCHELASTIC_RUN_ID": "test"}.items()})
+    losses, weight = fit(folder, processes=2)
+    (out / f"{rank}.json").write_text(json.dumps({"losses": losses.values, "samples": losses.samples, "weight": weight.flatten().tolist()}))
+
+
+@pytest.mark.slow
+@pytest.mark.distributed
+def test_two_processes_train_as_one(folder, tmp_path):
+    torch.set_num_threads(1)
+    single, weight = fit(folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    ranks = [context.Process(target=run_rank, args=(rank, port, folder, tmp_path)) for rank in range(2)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(timeout=240)
+        process.kill()
+
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+
+    assert first["losses"] == pytest.approx(single.values, rel=1e-5)
+    assert [a + b[1:] for a, b in zip(first["samples"], second["samples"], strict=True)] == single.samples
+    epochs = {epoch for epoch, *_ in single.samples}
+    seen = [view for epoch, *views in single.samples if epoch == min(epochs) for view in views]
+    assert len(seen) == len(set(seen)) == 24
+    assert first["weight"] == pytest.approx(weight.flatten().tolist(), rel=1e-4, abs=1e-6)
