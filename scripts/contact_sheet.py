@@ -1,6 +1,6 @@
 """Draw a sheet of 24 frontal radiographs of the phantom: the README's picture.
 
-    python scripts/contact_sheet.py data_cards/phantom.png [--seed 0]
+python scripts/contact_sheet.py data_cards/phantom.png [--seed 0]
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     python scripts/bench/data.py [--json out.json] [--only samples loader prepare parallel manifest]
 
 Ratios are the peer's CPU time ÷ ours (above 1 is faster), median over interleaved rounds, one thread, imports excluded, page cache warm.
-The parallel efficiency is wall-clock time, so it needs two idle cores; the best of its rounds counts.
+The parallel efficiency is wall-clock time over work of about half a minute, the workers' start included: it needs two idle cores. Beside
+it stands the CPU time of one worker ÷ that of two, its upper bound, which other processes hardly touch.
 """
 
 from __future__ import annotations

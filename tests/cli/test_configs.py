@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from medvl.cli.train import plan
 from medvl.runtime.config import check_targets, compose, config_folder, instantiate, on_meta, require_complete
 
-EXPERIMENTS = {"quickstart": 1_411_401}  # name → parameters at full size
+EXPERIMENTS = {"quickstart": 1_951_681}  # name → parameters at full size
 DATA = sorted(p.stem for p in (config_folder() / "data").glob("*.yaml"))
 BENCHMARKS = sorted(p.stem for p in (config_folder() / "benchmark").glob("*.yaml"))
 

@@ -1,6 +1,7 @@
 """A deflated file cannot take more memory than a film may."""
 
 import struct
+import tracemalloc
 import zlib
 
 import pytest
@@ -53,3 +54,20 @@ def test_a_group_of_commands_hides_no_deflated_data(tmp_path):
 
     with pytest.raises(UnreadableRadiograph):
         read_radiograph(tmp_path / "x.dcm")
+
+
+@pytest.mark.parametrize("first", [b"", b"\x02\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00", b"\x02\x00\x01\x00ZZ\x02\x00\x00\x01"])
+def test_a_file_meta_group_in_implicit_vr_hides_no_deflated_data(tmp_path, monkeypatch, first):
+    name = DeflatedExplicitVRLittleEndian.encode()
+    meta = first + b"\x02\x00\x10\x00" + struct.pack("<I", len(name)) + name
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    (tmp_path / "x.dcm").write_bytes(bytes(128) + b"DICM" + meta + deflater.compress(bytes(2**26)) + deflater.flush())
+    monkeypatch.setattr(module, "MAX_BYTES", 2**20)
+
+    tracemalloc.start()
+    with pytest.raises(UnreadableRadiograph):
+        read_radiograph(tmp_path / "x.dcm")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 2**23

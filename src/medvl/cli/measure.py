@@ -19,7 +19,6 @@ from medvl.runtime.config import instantiate
 from medvl.runtime.files import write_json, write_text
 from medvl.runtime.provenance import provenance
 
-EVALUATION_SPLITS = ("test", "evaluation")
 VALIDATION_SPLITS = ("validate", "validation", "val")  # MIMIC-CXR's name, PadChest-GR's, MS-CXR's
 
 
@@ -56,24 +55,6 @@ class Measurement:
         patients = {study.patient_id for study in studies}
         annotated = ms_cxr.read_studies(Path(self.config.data.ms_cxr), privacy=self.config.data.privacy)
         return [study for study in annotated if study.patient_id in patients]
-
-
-def measure_run(config: DictConfig, folder: Path) -> dict[str, Any]:
-    """Measure a training run's best model with the experiment's benchmarks; write results and, if asked for, the page."""
-    from medvl.cli.run_page import write_run_page
-
-    measurement = Measurement(
-        config, Path(config.data.prepared), splits=EVALUATION_SPLITS, model=folder / "model", untrained=folder / "untrained"
-    )
-    evaluations = [measurement.run(node) for node in config.benchmarks.values()]
-    found = leave_results(evaluations, config, folder)
-    if config.page:
-        page = Path(config.page)
-        write_run_page(page / "index.html", config, folder, evaluations, measurement)
-        results.write(page, evaluations)
-        if not config.json:
-            print(f"the page: {page / 'index.html'}")
-    return found
 
 
 def leave_results(evaluations: Sequence[Evaluation], config: DictConfig, folder: Path) -> dict[str, Any]:

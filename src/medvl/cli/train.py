@@ -10,6 +10,7 @@ Trains a model, keeps the best by validation, and measures it with the experimen
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -17,6 +18,9 @@ from omegaconf import DictConfig
 from medvl.cli import app
 from medvl.runtime.config import check_targets, instantiate, on_meta, run_folder
 from medvl.runtime.signals import INTERRUPTED
+
+EVALUATION_SPLITS = ("test", "evaluation")
+ACTIVATIONS = 350  # bytes of activations and work space per byte of pixels, measured with quickstart on a CPU
 
 
 def main(overrides: list[str]) -> None:
@@ -47,14 +51,13 @@ def plan(config: DictConfig) -> dict[str, Any]:
             "steps": config.training.steps,
             "missing": stages.missing_roots(config),
             "disk_bytes": disk + 6 * 4 * parameters,
-            "memory_bytes": 16 * parameters + 60 * images,  # weights, gradients, two moments; activations by the measured ratio
+            "memory_bytes": 16 * parameters + ACTIVATIONS * images,  # weights, gradients, two moments; activations
         },
     )
 
 
 def _train(config: DictConfig) -> dict[str, Any] | None:
     from medvl.cli import stages
-    from medvl.cli.measure import measure_run
     from medvl.training.run import train
 
     stages.prepared(config)
@@ -63,4 +66,23 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
     if not run.complete:
         print(f"stopped at step {run.step}; the same command goes on from there ({folder})", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    return measure_run(config, folder)
+    return _measure(config, folder) if config.benchmarks else {"folder": str(folder), "step": run.step}
+
+
+def _measure(config: DictConfig, folder: Path) -> dict[str, Any]:
+    """Run the experiment's benchmarks on the best model; leave results, and the page if one is asked for."""
+    from medvl.benchmarks import results
+    from medvl.cli.measure import Measurement, leave_results
+    from medvl.cli.run_page import write_run_page
+
+    model, untrained = folder / "model", folder / "untrained"
+    measurement = Measurement(config, Path(config.data.prepared), splits=EVALUATION_SPLITS, model=model, untrained=untrained)
+    evaluations = [measurement.run(node) for node in config.benchmarks.values()]
+    found = leave_results(evaluations, config, folder)
+    if config.page:
+        page = Path(config.page)
+        write_run_page(page / "index.html", config, folder, evaluations, measurement)
+        results.write(page, evaluations)
+        if not config.json:
+            print(f"the page: {page / 'index.html'}")
+    return found

@@ -9,7 +9,6 @@ header is free of identifiers.
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,11 +19,8 @@ import cv2
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.filereader import read_dataset
-from pydicom.tag import Tag
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from medvl.data.dicom_file import MAX_BYTES, read_elements
 from medvl.data.dicom_header import TAGS, aspect_of, is_inverted, modality_transform, padding_range, spacing_of, text, voi_transform
 from medvl.data.dicom_pixels import stored_words
 from medvl.data.intensity import Intensity, NotARadiograph, StoredImage, grey_levels
@@ -34,8 +30,7 @@ from medvl.data.zip_parts import is_member_key, read_member
 from medvl.geometry import Frame
 from medvl.runtime.errors import UserError, did_you_mean
 
-MAX_PIXELS = 64 * 2**20
-MAX_BYTES = 4 * MAX_PIXELS  # of a file: 16 bits a pixel, twice over
+MAX_PIXELS = MAX_BYTES // 4  # 16 bits a pixel, twice over
 MODALITIES = ("CR", "DX", "DR", "RG")
 
 
@@ -121,7 +116,7 @@ def _from_raster(content: bytes, intensity: Intensity) -> Radiograph:
 
 
 def _from_dicom(content: bytes, intensity: Intensity) -> Radiograph:
-    ds = _parsed(content)
+    ds = read_elements(BytesIO(content), TAGS, max_bytes=MAX_BYTES)
     _check(ds)
     words, decoder = stored_words(ds)
     photometric = str(ds.PhotometricInterpretation)
@@ -135,42 +130,6 @@ def _from_dicom(content: bytes, intensity: Intensity) -> Radiograph:
     pixels, frame, spacing = _square(grey_levels(stored, intensity), ds)
     provenance |= {"inverted": inverted, "padding": padding is not None, "resampled": frame.source != frame.target}
     return Radiograph(pixels, frame, spacing, text(ds.get("ViewPosition")), stored.bits, photometric, provenance)
-
-
-def _parsed(content: bytes) -> pydicom.Dataset:
-    """The dataset of a file's bytes; a deflated one is inflated here, as pydicom would inflate it whatever its size."""
-    if content[128:132] != b"DICM":
-        raise NotARadiograph("it is neither a DICOM nor a JPG or PNG file")
-    meta, start = _file_meta(content)
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return pydicom.dcmread(BytesIO(content), specific_tags=list(TAGS))
-    file = BytesIO(_inflated(content[start:]))
-    elements = read_dataset(file, is_implicit_VR=False, is_little_endian=True, specific_tags=[Tag(name) for name in TAGS])
-    ds = FileDataset(file, elements, file_meta=meta, is_implicit_VR=False)
-    ds.set_original_encoding(is_implicit_vr=False, is_little_endian=True)
-    return ds
-
-
-def _file_meta(content: bytes) -> tuple[FileMetaDataset, int]:
-    """The file meta group and where it ends: where the next group begins, as its length element may be wrong or absent.
-
-    Raises:
-        NotImplementedError: if it is not in explicit VR, as it must be (PS3.10 7.1); pydicom would read it again in another way.
-    """
-    file = BytesIO(content)
-    file.seek(132)
-    meta = FileMetaDataset(read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2))
-    for tag in list(meta.keys())[:1]:
-        meta[tag]
-    return meta, file.tell()
-
-
-def _inflated(deflated: bytes) -> bytes:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = inflater.decompress(deflated, MAX_BYTES)
-    if not inflater.eof:
-        raise NotARadiograph(f"it inflates to more than {MAX_BYTES >> 20} MiB" if len(inflated) == MAX_BYTES else "it is cut short")
-    return inflated
 
 
 def _check(ds: pydicom.Dataset) -> None:

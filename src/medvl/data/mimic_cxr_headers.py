@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, get_args
 
-from pydicom import dcmread
 from pydicom.config import disable_value_validation
 
+from medvl.data.dicom_file import read_elements
 from medvl.data.quiet_parsing import quiet_parsing
 from medvl.data.times import parse_time
 from medvl.records import Sex, View
@@ -35,8 +35,8 @@ class Header:
 def read_header(path: str, view_id: str) -> Header:
     """The header of one file; of a missing or damaged one nothing is known but its id and path (reading its pixels will say why)."""
     try:
-        with quiet_parsing(), disable_value_validation():
-            return _header(dcmread(path, stop_before_pixels=True, specific_tags=TAGS), path, view_id)
+        with open(path, "rb") as file, quiet_parsing(), disable_value_validation():
+            return _header(read_elements(file, TAGS), path, view_id)
     except Exception:  # whatever pydicom's parser stumbles over, from struct.error to its own BytesLengthException
         return Header(View(view_id, path))
 

@@ -17,12 +17,15 @@ import hashlib
 import multiprocessing
 import os
 import shutil
+import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -199,7 +202,7 @@ def _engine(engine: Engine, workers: int) -> RunJobs:
 
 
 def _run_pool(jobs: list[ShardJob], workers: int) -> Iterator[tuple[int, int]]:
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker) as pool:
         running = {pool.submit(prepare_shard, job): job.shard for job in jobs}
         try:
             for done in as_completed(running):
@@ -208,6 +211,19 @@ def _run_pool(jobs: list[ShardJob], workers: int) -> Iterator[tuple[int, int]]:
             raise PreparationFailed("a decoding process died (out of memory?); the same command continues where it stopped") from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Lets pyarrow find no pandas: it imports it for any list it converts, at the cost of all other imports of a worker together."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("a decoding process has no use for pandas", name=fullname)
+
+
+def _start_worker() -> None:
+    sys.meta_path.insert(0, _WithoutPandas())
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:

@@ -70,7 +70,8 @@ def prepare_shard(job: ShardJob) -> int:
     """Prepare one shard; returns how many of its images could not be read."""
     cv2.setNumThreads(1)  # the shards are the parallelism
     keep_freed_memory()
-    planned = from_arrow(pq.read_table(studies_path(job.folder, job.shard)), Study)
+    with pq.ParquetFile(studies_path(job.folder, job.shard)) as file:  # pq.read_table would import pandas
+        planned = from_arrow(file.read(), Study)
     studies: list[Study] = []
     cache: list[list[dict[str, Any]]] = []
     rejected: list[dict[str, Any]] = []

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from medvl.data import fingerprint
 from medvl.data.image_cache import ShardReader
-from medvl.geometry import Frame
+from medvl.geometry import Frame, Size
 from medvl.records import FRONTAL, LATERAL, PrivacyPolicy, Study, arrow_schema, from_arrow
 from medvl.runtime.errors import InvalidValue, MissingFile
 
@@ -66,7 +66,8 @@ class PreparedDataset:
         entries = self._index["cache"].combine_chunks()
         self._first_image: NDArray[np.int64] = np.from_dlpack(entries.offsets).astype(np.int64)
         self._views: pa.Array = entries.values.field("view_id")
-        self._places = {name: np.from_dlpack(entries.values.field(name)) for name in NUMBERS}  # to_numpy imports pandas
+        numbers = [np.from_dlpack(entries.values.field(name)) for name in NUMBERS]  # to_numpy imports pandas
+        self._places = np.stack(numbers, axis=1, dtype=np.int64)
         self._shards = ShardReader(self.folder)
 
     def __reduce__(self) -> tuple[type[PreparedDataset], tuple[Path]]:
@@ -126,8 +127,8 @@ class PreparedDataset:
         Raises:
             KeyError: if there is no image of this view.
         """
-        position = self._image_of[view_id]
-        image = self._shards.read(*(int(self._places[name][position]) for name in NUMBERS[:4]))
+        shard, offset, height, width, _, _ = self._places[self._image_of[view_id]].tolist()
+        image = self._shards.read(shard, offset, height, width)
         image.flags.writeable = writeable
         return image
 
@@ -137,9 +138,8 @@ class PreparedDataset:
         Raises:
             KeyError: if there is no image of this view.
         """
-        position = self._image_of[view_id]
-        height, width, original_height, original_width = (int(self._places[name][position]) for name in NUMBERS[2:])
-        return Frame.identity((original_height, original_width)).resized((height, width))
+        _, _, height, width, original_height, original_width = self._places[self._image_of[view_id]].tolist()
+        return _resized((original_height, original_width), (height, width))
 
     @cached_property
     def frontals(self) -> tuple[str | None, ...]:
@@ -169,6 +169,11 @@ class PreparedDataset:
     @cached_property
     def _image_of(self) -> dict[str, int]:
         return {view_id: position for position, view_id in enumerate(self._views.to_pylist())}
+
+
+@lru_cache(maxsize=4096)  # films come in few sizes
+def _resized(original: Size, cached: Size) -> Frame:
+    return Frame.identity(original).resized(cached)
 
 
 class _Studies(Sequence[Study]):

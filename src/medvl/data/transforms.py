@@ -98,7 +98,7 @@ def _resize(image: Image, size: Size) -> Image:
 
 def _window(image: Image, wanted: Frame, frame: Frame) -> Image:
     """The part of ``image`` (in ``frame``) that ``wanted`` shows, black where it leaves the image."""
-    top, left = (round(have - want) for have, want in zip(frame.offset, wanted.offset, strict=True))
+    top, left = round(frame.offset[0] - wanted.offset[0]), round(frame.offset[1] - wanted.offset[1])
     height, width = wanted.target
     inside = image[max(top, 0) : top + height, max(left, 0) : left + width]
     if inside.shape == wanted.target:

@@ -39,14 +39,14 @@ class ImageTextModel(nn.Module):
     def __init__(
         self,
         projection_size: int = 128,
-        image_widths: Sequence[int] = (24, 48, 96, 192),
+        image_widths: Sequence[int] = (32, 64, 128, 256),
         image_blocks: int = 1,
         norm: Norm = "batch",
         vocabulary_size: int = 2048,
         text_width: int = 128,
         text_layers: int = 2,
         text_heads: int = 4,
-        max_length: int = 160,
+        max_length: int = 112,
         dropout: float = 0.0,
         temperature: float = 0.1,
     ) -> None:
