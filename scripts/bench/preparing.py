@@ -93,7 +93,8 @@ def bench_two_cores(paths: list[Path], folder: Path, *, repeat: int = 192, round
     times = [[run(studies, folder / f"with-{workers}", workers) for workers in (1, 2)] for _ in range(rounds)]
     (wall, processor), (wall_of_two, processor_of_two) = (map(min, zip(*column, strict=True)) for column in zip(*times, strict=True))
     results = {"parallel": wall / wall_of_two / 2, "parallel_cpu": processor / processor_of_two}
-    print(f"parallel: {len(studies)} images, {wall:.1f} s with one worker, {wall_of_two:.1f} s with two: efficiency {results['parallel']:.2f}")
+    efficiency = f"efficiency {results['parallel']:.2f}"
+    print(f"parallel: {len(studies)} images, {wall:.1f} s with one worker, {wall_of_two:.1f} s with two: {efficiency}")
     print(f"          CPU {processor:.1f} s and {processor_of_two:.1f} s: at most {results['parallel_cpu']:.2f} on idle cores")
     print(f"          load average before: {load:.1f}; every other busy process takes from the efficiency", flush=True)
     return results

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import sys
 from itertools import islice
 
 import pyarrow.parquet as pq
@@ -9,6 +10,7 @@ from cohort import contents, make_study, write_cohort
 from medvl.data import prepare as module
 from medvl.data.fingerprint import DifferentFingerprint
 from medvl.data.prepare import PreparationFailed, TooManyUnreadable, prepare
+from medvl.data.prepare_shard import prepare_shard
 from medvl.runtime.errors import InvalidValue
 
 
@@ -48,6 +50,18 @@ def test_worker_processes_write_the_same_bytes_as_one(studies, tmp_path):
     run(studies, tmp_path / "two", workers=2)
 
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_worker_processes_do_not_spend_their_start_on_importing_pandas(studies, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "prepare_shard", prepare_without_pandas)
+
+    run(studies[:4], tmp_path / "out", workers=2)
+
+
+def prepare_without_pandas(job):
+    rejected = prepare_shard(job)
+    assert "pandas" not in sys.modules
+    return rejected
 
 
 def test_a_run_that_stopped_continues_to_the_same_bytes_without_repeating_shards(studies, tmp_path, monkeypatch):

@@ -79,7 +79,7 @@ def jitter(image: Image, augmentation: Augmentation, draw: np.random.Generator) 
 
 def to_tensor(image: Image | NDArray[np.float32]) -> Tensor:
     """An image (H, W), uint8 or float32 in [0, 1] → a tensor (1, H, W), float32 in [0, 1]."""
-    tensor = torch.from_numpy(image if image.flags.writeable else image.copy())[None]
+    tensor = torch.from_numpy((image if image.flags.writeable else image.copy())[None])
     return tensor.float().mul_(1 / 255) if image.dtype == np.uint8 else tensor  # twice as fast as a division; 255 gives 1
 
 
