@@ -29,7 +29,7 @@ def command(root: Path, outputs: str, steps: int) -> list[str]:
         *(sys.executable, "-m", "medvl", "train", "experiment=quickstart", "data=phantom"),
         *(f"data.root={root}/cohort", f"data.cohort.patients={PATIENTS}", f"data.cohort.size={SIZE}", "data.cohort.laterals=false"),
         *(f"image_size={SIZE}", f"batches.crop={CROP}", f"batches.batch_size={BATCH}", f"training.steps={steps}", "model.dropout=0.1"),
-        *("trainer.precision=32-true", "trainer.enable_progress_bar=false", "validation.every_steps=7", "checkpoint.every_steps=3"),
+        *("trainer.precision=32-true", "validation.every_steps=7", "checkpoint.every_steps=3"),
         *(f"outputs={root}/{outputs}", "benchmarks=null", "page=null", "data.cohort.workers=1", "prepare.workers=1"),
     ]
 

@@ -81,7 +81,7 @@ def print_headlines(found: dict[str, Any], folder: Path) -> None:
         table.add_row(name, _number(entry["value"]), _interval(entry), beside, str(entry["n"]))
     console = Console()
     console.print(table)
-    console.print(f"everything is in {folder}", highlight=False)
+    console.print(f"Everything is in {folder}", highlight=False)
 
 
 def _number(value: float | None) -> str:

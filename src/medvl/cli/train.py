@@ -74,6 +74,7 @@ def _measure(config: DictConfig, folder: Path) -> dict[str, Any]:
     from medvl.benchmarks import results
     from medvl.cli.measure import Measurement, leave_results
     from medvl.cli.run_page import write_run_page
+    from medvl.viewer.measures import what_was_learned
 
     model, untrained = folder / "model", folder / "untrained"
     measurement = Measurement(config, Path(config.data.prepared), splits=EVALUATION_SPLITS, model=model, untrained=untrained)
@@ -84,5 +85,5 @@ def _measure(config: DictConfig, folder: Path) -> dict[str, Any]:
         write_run_page(page / "index.html", config, folder, evaluations, measurement)
         results.write(page, evaluations)
         if not config.json:
-            print(f"the page: {page / 'index.html'}")
+            print("\n".join([*what_was_learned(found), f"The page: {page / 'index.html'}"]))
     return found

@@ -240,10 +240,11 @@ def _end_with_parent() -> None:
 
 def _run(jobs: list[ShardJob], run: RunJobs, *, allowed: float, images: int, progress: bool) -> None:
     """Run the jobs that are not done; stop as soon as more images than allowed could not be read."""
+    from rich.console import Console
     from rich.progress import Progress
 
     rejected = {job.shard: _rejected(job) for job in jobs if part_path(job.folder, job.shard).exists()}
-    with Progress(transient=True, disable=not progress) as bar:
+    with Progress(console=Console(stderr=True), transient=True, disable=not progress) as bar:
         task = bar.add_task("prepare", total=len(jobs), completed=len(rejected))
         _require_readable(jobs, rejected, allowed=allowed, images=images)
         for shard, count in run([job for job in jobs if job.shard not in rejected]):

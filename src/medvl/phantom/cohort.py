@@ -21,6 +21,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
+from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
@@ -125,7 +126,7 @@ def _make_patients(settings: CohortSettings, out: Path, workers: int, progress: 
     """Make every patient whose part is missing, in parallel; stops at a safe point when asked to."""
     jobs = settings.jobs()
     missing = [job for job in jobs if not _part(out, job).exists()]
-    with StopRequest() as stop, Progress(disable=not progress) as bar:
+    with StopRequest() as stop, Progress(console=Console(stderr=True), disable=not progress) as bar:
         task = bar.add_task("phantom cohort", total=len(jobs), completed=len(jobs) - len(missing))
         try:
             for _ in _done(missing, partial(_make_patient, settings, out), workers, stop):

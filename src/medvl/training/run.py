@@ -31,6 +31,7 @@ from medvl.runtime.signals import StopRequest
 from medvl.training.checkpoints import AtomicCheckpointIO, BestModel, ResumePoint
 from medvl.training.image_text import ImageTextTraining
 from medvl.training.log import CsvLog
+from medvl.training.progress import StepProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def train(config: DictConfig, folder: Path) -> TrainedRun:
     with StopRequest() as stop:
         best = BestModel(_export_to(folder / "model"), metric=config.validation.watch, higher_is_better=config.validation.higher_is_better)
         resume = ResumePoint(folder / "checkpoints" / "last.ckpt", every_steps=config.checkpoint.every_steps, stop=stop)
-        trainer = _trainer(config, folder, [CsvLog(folder / "log.csv"), best, resume])
+        trainer = _trainer(config, folder, [CsvLog(folder / "log.csv"), StepProgress(), best, resume])
         _fit(trainer, module, batches, resume.path)
     run = TrainedRun(folder, not resume.stopped, trainer.global_step, best.step, best.value)
     if run.complete and trainer.is_global_zero:
@@ -92,6 +93,7 @@ def _trainer(config: DictConfig, folder: Path, callbacks: list[Any]) -> Trainer:
         logger=logger,
         enable_checkpointing=False,
         enable_model_summary=False,
+        enable_progress_bar=False,
         use_distributed_sampler=False,
         default_root_dir=str(folder),
     )
