@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-MAX_SHOWN = 1000  # characters of a file's own column names in a message; a damaged file has no measure
+MAX_SHOWN = 1000  # characters of a file's own words in a message; a damaged file has no measure
 
 
 class UserError(Exception):
@@ -26,16 +26,15 @@ class MissingColumns(UserError):
 
     def __init__(self, path: Path | str, missing: Iterable[str], found: Iterable[str], hint: str = "") -> None:
         names = ", ".join(repr(m) for m in missing)
-        columns = ", ".join(map(str, found))
-        shown = columns if len(columns) <= MAX_SHOWN else f"{columns[:MAX_SHOWN]} …"
-        super().__init__(f"{path} has no column {names} (found: {shown})" + (f". {hint}" if hint else ""))
+        columns = _shortened(", ".join(map(str, found)))
+        super().__init__(f"{path} has no column {names} (found: {columns})" + (f". {hint}" if hint else ""))
 
 
 class InvalidValue(UserError):
     """A value in a file is not what its layout allows: names the file, the place in it and the value."""
 
     def __init__(self, path: Path | str, where: str, problem: str) -> None:
-        super().__init__(f"{path}, {where}: {problem}")
+        super().__init__(f"{path}, {where}: {_shortened(problem)}")
 
 
 class InvalidBox(InvalidValue):
@@ -47,3 +46,7 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     options = sorted(valid)
     close = get_close_matches(name, options, n=1)
     return f" — did you mean {close[0]!r}?" if close else f" (one of: {', '.join(options)})"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]} …"
