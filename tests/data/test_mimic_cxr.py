@@ -181,6 +181,14 @@ def test_a_damaged_header_leaves_a_view_of_which_nothing_is_known(tmp_path):
     assert study.views[0].path == str(path)
 
 
+def test_a_name_too_long_for_any_file_is_no_crash(tmp_path):
+    write_mimic_jpg(tmp_path, [image(1, study="5" + "0" * 400)])
+
+    (study,) = read(tmp_path)
+
+    assert study.views[0].path.endswith(".jpg")
+
+
 def test_the_folder_of_the_files_will_do_as_root(tmp_path):
     write_dicom(tmp_path, image(1), ViewPosition="AP")
     write_report(tmp_path, image(1))

@@ -10,6 +10,7 @@ as in the other label tables. Frontal means AP or PA; the JPG paper counts more 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import groupby
@@ -153,7 +154,7 @@ def _image_folder(roots: Sequence[Path], views: pa.Table, images: ImageFormat | 
     if images is not None:
         return dicom if images == "dicom" else jpg
     first = views.slice(0, LOOKED_AT).to_pylist()
-    return dicom if any(Path(_image_path(row, *dicom)).exists() for row in first) else jpg
+    return dicom if any(os.path.exists(_image_path(row, *dicom)) for row in first) else jpg
 
 
 def _image_path(row: Row, folder: str, suffix: str) -> str:
