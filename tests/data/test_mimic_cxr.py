@@ -185,7 +185,7 @@ def test_a_name_too_long_for_any_file_is_named(tmp_path):
     write_mimic_jpg(tmp_path, [image(1, study="5" + "0" * 400)])
     (tmp_path / "files" / "p10" / "p10000001").mkdir(parents=True)
 
-    with pytest.raises(InvalidValue, match="report: .* cannot be read"):
+    with pytest.raises(InvalidValue, match=r"report: .* cannot be read"):
         read(tmp_path)
 
 
