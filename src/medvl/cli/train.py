@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from medvl.cli import app
 from medvl.runtime.config import check_targets, instantiate, on_meta, run_folder
+from medvl.runtime.files import write_json
 from medvl.runtime.signals import INTERRUPTED
 
 EVALUATION_SPLITS = ("test", "evaluation")
@@ -71,7 +72,6 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
 
 def _measure(config: DictConfig, folder: Path) -> dict[str, Any]:
     """Run the experiment's benchmarks on the best model; leave results, and the page if one is asked for."""
-    from medvl.benchmarks import results
     from medvl.cli.measure import Measurement, leave_results
     from medvl.cli.run_page import write_run_page
     from medvl.viewer.measures import what_was_learned
@@ -83,7 +83,7 @@ def _measure(config: DictConfig, folder: Path) -> dict[str, Any]:
     if config.page:
         page = Path(config.page)
         write_run_page(page / "index.html", config, folder, evaluations, measurement)
-        results.write(page, evaluations)
+        write_json(page / "results.json", found)
         if not config.json:
             print("\n".join([*what_was_learned(found), f"The page: {page / 'index.html'}"]))
     return found
