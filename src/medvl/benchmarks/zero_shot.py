@@ -22,16 +22,14 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from medvl.benchmarks.classification import classification_figures
 from medvl.benchmarks.embedding import ImageTextEncoder, RadiographSource, device_of, image_batches, text_embeddings
-from medvl.benchmarks.results import Evaluation, Roles, per_finding_and_macro
+from medvl.benchmarks.labels import Truth, Uncertain, Unmentioned, label_of
+from medvl.benchmarks.results import Evaluation
 from medvl.data.transforms import Fit
-from medvl.metrics.bootstrap import resample
-from medvl.metrics.classification import auroc_of, average_precision_of
-from medvl.records import LabelValue, Study
+from medvl.records import Study
 from medvl.runtime.errors import UserError, did_you_mean
 from medvl.runtime.privacy import strictest
-
-METRICS = {"auroc": auroc_of, "auprc": average_precision_of}
 
 
 class NothingToClassify(UserError):
@@ -59,8 +57,8 @@ class ZeroShotClassification:
     crop: int
     labels: str = "chexpert"
     positive: Literal["max", "mean"] = "max"
-    uncertain: Literal["exclude", "positive", "negative"] = "exclude"
-    unmentioned: Literal["exclude", "negative"] = "negative"
+    uncertain: Uncertain = "exclude"
+    unmentioned: Unmentioned = "negative"
     macro_over: Sequence[str] | None = None
     short_side: int | None = None
     fit: Fit = "crop"
@@ -105,8 +103,11 @@ class ZeroShotClassification:
             raise NothingToClassify(f"no study has both {self.labels!r} labels and a prepared frontal image")
         by_id = {(s.dataset, s.study_id): s for s in labelled}
         kept = [by_id[key] for key in zip(rows["dataset"], rows["study_id"], strict=True)]
-        truth = pd.DataFrame({finding: [self._truth(s, finding) for s in kept] for finding in self.prompts}, index=rows.index)
-        figures = self._figures(scored, truth, rows["patient_id"].to_numpy())
+        names = {finding: self._names(finding)[1:] for finding in self.prompts}
+        truth = Truth(self.labels, self.uncertain, self.unmentioned).table(kept, names)
+        figures = classification_figures(
+            scored, truth, rows["patient_id"], replicates=self.replicates, seed=self.seed, macro_over=self.macro_over
+        )
         return Evaluation(
             benchmark=self.name,
             metrics={f"zero_shot_{metric}": macro for metric, (_, macro) in figures.items()},
@@ -141,34 +142,8 @@ class ZeroShotClassification:
         affirmed = positive.amax(dim=1) if self.positive == "max" else positive.mean(dim=1)
         return (affirmed - negative.mean(dim=1)).numpy()
 
-    def _value(self, study: Study, finding: str) -> LabelValue | None:
-        """The source's value for a finding, under whichever of its names."""
-        given = {_plain(name): value for name, value in study.labels[self.labels].items()}
-        names = (finding, *self.prompts[finding].get("labels", ()))
-        return next((given[_plain(name)] for name in names if _plain(name) in given), None)
-
-    def _truth(self, study: Study, finding: str) -> float:
-        """1 positive, 0 negative, NaN left out."""
-        value = self._value(study, finding)
-        policy = self.unmentioned if value is None else self.uncertain if value == "uncertain" else value
-        return {"positive": 1.0, "negative": 0.0, "exclude": np.nan}[policy]
-
-    def _figures(
-        self, scored: Mapping[str, pd.DataFrame], truth: pd.DataFrame, patients: NDArray[np.object_]
-    ) -> dict[str, tuple[dict[str, dict], dict]]:
-        """Metric → per-finding figures and the macro figure; findings without both classes are undefined and stay out of the mean."""
-        weights = resample(patients, replicates=self.replicates, seed=self.seed)
-        known = {finding: truth[finding].notna().to_numpy() for finding in self.prompts}
-        figures = {}
-        for metric, statistic_of in METRICS.items():
-            statistics: dict[str, Roles] = {}
-            for finding, member in known.items():
-                positive = truth[finding][member] == 1
-                statistics[finding] = {
-                    role: _among(member, statistic_of(positive, table[finding][member])) for role, table in scored.items()
-                }
-            figures[metric] = per_finding_and_macro(statistics, known, weights, self.macro_over)
-        return figures
+    def _names(self, finding: str) -> tuple[str, ...]:
+        return (finding, *self.prompts[finding].get("labels", ()))
 
     def _table(self, scored: Mapping[str, pd.DataFrame], studies: Sequence[Study]) -> pd.DataFrame:
         """One row per model, study and finding: the label as the source has it, and the score."""
@@ -176,7 +151,7 @@ class ZeroShotClassification:
         parts = []
         for role, table in scored.items():
             long = table.melt(id_vars=identifiers, var_name="finding", value_name="score")
-            long["label"] = [self._value(study, finding) for finding in self.prompts for study in studies]
+            long["label"] = [label_of(study, self.labels, self._names(finding)) for finding in self.prompts for study in studies]
             parts.append(long.assign(model=role))
         return pd.concat(parts, ignore_index=True)
 
@@ -190,12 +165,3 @@ class ZeroShotClassification:
             "positives": {finding: int((truth[finding] == 1).sum()) for finding in self.prompts},
             "negatives": {finding: int((truth[finding] == 0).sum()) for finding in self.prompts},
         }
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", " ")
-
-
-def _among(member: NDArray[np.bool_], statistic: Any) -> Any:
-    """A statistic of some samples as one of all: takes their columns of the counts."""
-    return lambda weights: statistic(weights[:, member])
