@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from medvl.data import chexmask, mimic_cxr, ms_cxr, ms_cxr_t, open_i, padchest_gr, radnli
+from medvl.data import chexmask, mimic_cxr, mimic_iv, ms_cxr, ms_cxr_t, open_i, padchest_gr, radnli
 from medvl.data.dicom import read_radiograph
 from medvl.phantom.export.boxes import lesion_boxes
 from medvl.phantom.export.ms_cxr import CATEGORIES
@@ -170,3 +170,14 @@ def test_chexmask_masks_come_back_bit_for_bit(cohort_root, world):
         assert all((masks[name] == film.masks[name]).all() for name in ("lung_left", "lung_right", "heart"))
         if number == 5:
             break
+
+
+def test_mimic_iv_gives_every_patient_sex_and_age(cohort_root, world):
+    studies = mimic_iv.with_patients(
+        mimic_cxr.read_studies(cohort_root / "mimic-cxr", jpg_root=cohort_root / "mimic-cxr-jpg"), cohort_root / "mimic-iv"
+    )
+    for study in studies:
+        patient, visit = world[study.study_id]
+        years = visit.time.year - patient.visits[0].time.year
+        assert study.sex == patient.sex
+        assert study.age == (patient.age if patient.age <= 89 else 91) + years

@@ -115,20 +115,32 @@ def prepare(config: DictConfig) -> dict[str, Any]:
 
 
 def _inputs(config: DictConfig) -> dict[str, Any]:
-    """What names a dataset's studies: its reader with its options, who is held out, and the phantom's cohort if it is one."""
+    """What names a dataset's studies: its reader and its annotations with their options, and the phantom's cohort if it is one."""
     data = OmegaConf.to_container(config.data, resolve=True)
     assert isinstance(data, dict)
     cohort = {name: value for name, value in (data["cohort"] or {}).items() if name != "workers"}
-    return {"name": data["name"], "reader": data["reader"], "cohort": cohort}
+    annotations = {name: data["annotations"][name] for name, node in (config.data.annotations or {}).items() if _annotates(node)}
+    return {"name": data["name"], "reader": data["reader"], "cohort": cohort, "annotations": annotations}
 
 
 def studies(config: DictConfig, held: set[str]) -> Iterator[Study]:
-    """The dataset's studies, those of the given patients taken out of training; the count is printed at the end."""
+    """The dataset's studies with their annotations, those of the given patients taken out of training; the count is printed at the end."""
     from medvl.data.evaluation_patients import hold_out
 
+    found = instantiate(config.data.reader)()
+    for name, node in (config.data.annotations or {}).items():
+        if _annotates(node):
+            found = instantiate(node)(found)
+        else:
+            print(f"{node.root} is not there: studies stay without what {name} says of them", file=sys.stderr)
     for root in _evaluation_roots(config, present=False).values():
         print(f"{root} is not there: its patients stay in training", file=sys.stderr)
-    yield from hold_out(instantiate(config.data.reader)(), held)
+    yield from hold_out(found, held)
+
+
+def _annotates(node: DictConfig) -> bool:
+    """Whether the folder of an annotating dataset is there."""
+    return Path(node.root).exists()
 
 
 def _held_out(config: DictConfig) -> set[str]:

@@ -24,7 +24,7 @@ from medvl.runtime.errors import UserError, did_you_mean
 
 SCHEMA_VERSION = 1
 LayoutName = Literal[
-    "mimic_cxr", "ms_cxr", "ms_cxr_t", "chest_imagenome", "chexmask", "siim", "lunguage", "radnli", "padchest_gr", "open_i",
+    "mimic_cxr", "mimic_iv", "ms_cxr", "ms_cxr_t", "chest_imagenome", "chexmask", "siim", "lunguage", "radnli", "padchest_gr", "open_i",
 ]  # fmt: skip
 LAYOUTS: tuple[LayoutName, ...] = get_args(LayoutName)
 Site = Literal["mimic_cxr", "padchest_gr", "open_i"]
