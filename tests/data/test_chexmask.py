@@ -98,3 +98,13 @@ def test_an_absent_table_and_absent_columns_are_named(tmp_path):
     write(tmp_path, [{"dicom_id": "a"}])
     with pytest.raises(MissingColumns, match=r"'Dice RCA \(Mean\)', 'Left Lung'"):
         list(chexmask.read_masks(tmp_path))
+
+
+def test_the_masks_of_studies_are_read_through_their_references(tmp_path):
+    write(tmp_path, [row(1), row(2, left="2 2")])
+    studies = list(chexmask.read_studies(tmp_path))
+
+    found = dict(chexmask.read_study_masks(studies[1:]))
+
+    assert set(found) == {dicom_id(2)}
+    assert found[dicom_id(2)]["lung_left"].tolist() == [[False, True, True], [False, False, False]]

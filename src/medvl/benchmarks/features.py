@@ -32,6 +32,10 @@ class Encoded(Protocol):
     def patches(self) -> Sequence[Tensor]:
         """(B, N, D) for each layer asked for."""
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) with h · w = N, row by row."""
+
 
 class ImageEncoder(Protocol):
     """A model that turns images into a class token and patch tokens; ``medvl.models.vit`` has one."""

@@ -45,13 +45,21 @@ def read_masks(
         MissingColumns: naming the file and every absent column.
         InvalidValue: naming the row, if its runs leave the image or a value is not a number.
     """
-    path = _table(root, dataset)
-    for number, row in _rows(path, dataset, (*STRUCTURES.values(), "Height", "Width"), min_quality):
-        if views is None or row["view_id"] in views:
-            with naming(path, f"row {number}"):
-                size = int(float(row["Height"])), int(float(row["Width"]))
-                masks = {name: mask_from_runs(row[column] or "", size) for name, column in STRUCTURES.items()}
-            yield row["view_id"], masks
+    yield from _decoded(_table(root, dataset), dataset, views, min_quality)
+
+
+def read_study_masks(studies: Iterable[Study]) -> Iterator[tuple[str, Masks]]:
+    """Yield (view id, structure → mask (H, W)) for the masks that studies refer to, table by table in file order.
+
+    Errors as ``read_masks``.
+    """
+    views: dict[str, set[str]] = {}
+    for study in studies:
+        for reference in {study.masks[name] for name in STRUCTURES if name in study.masks}:
+            path, _, view_id = reference.rpartition("#")
+            views.setdefault(path, set()).add(view_id)
+    for path, wanted in views.items():
+        yield from _decoded(Path(path), Path(path).name.partition(".")[0], wanted, min_quality=0)
 
 
 def read_studies(
@@ -101,6 +109,15 @@ def mask_from_runs(runs: str, size: tuple[int, int]) -> NDArray[np.bool_]:
     np.add.at(steps, starts + lengths, -1)
     np.cumsum(steps, out=steps)
     return np.asarray(steps[:-1] > 0).reshape(height, width)
+
+
+def _decoded(path: Path, dataset: str, views: Collection[str] | None, min_quality: float) -> Iterator[tuple[str, Masks]]:
+    for number, row in _rows(path, dataset, (*STRUCTURES.values(), "Height", "Width"), min_quality):
+        if views is None or row["view_id"] in views:
+            with naming(path, f"row {number}"):
+                size = int(float(row["Height"])), int(float(row["Width"]))
+                masks = {name: mask_from_runs(row[column] or "", size) for name, column in STRUCTURES.items()}
+            yield row["view_id"], masks
 
 
 def _table(root: Path | str, dataset: str) -> Path:
