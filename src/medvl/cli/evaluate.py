@@ -1,10 +1,11 @@
-"""medvl evaluate benchmark=NAME data=NAME trained=FOLDER [untrained=FOLDER] [split=[test]]
+"""medvl evaluate benchmark=NAME data=NAME trained=FOLDER|encoder=PATH [untrained=PATH] [split=[test]]
 
 Runs a benchmark: encodes the images of a prepared dataset with a trained model, and leaves `results.json` with confidence intervals,
-one row per sample as Parquet, and the predictions as JSON lines in <outputs>/evaluate/.
+one row per sample as Parquet, and the predictions as JSON lines in <outputs>/evaluate/. Probes (knn, linear_probe, logistic_regression,
+attributes, …) take an image encoder; with `untrained=` another one is measured beside it, and the difference has a paired interval.
 
   medvl evaluate benchmark=phrase_grounding data=phantom trained=outputs/train/quickstart-0123abcd/model
-  medvl evaluate benchmark=zero_shot data=mimic_cxr trained=…
+  medvl evaluate benchmark=linear_probe data=mimic_cxr encoder=dinov2_vitb14_pretrain.pth
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from omegaconf import DictConfig
 
 from medvl.cli import app
 from medvl.runtime.config import check_targets, run_folder
+from medvl.runtime.errors import InvalidValue
 
 
 def main(overrides: list[str]) -> None:
@@ -28,11 +30,13 @@ def task(config: DictConfig) -> dict[str, Any] | None:
     from medvl.cli import measure, stages
 
     check_targets(config)
-    folders = [config.trained, *([config.untrained] if config.untrained else [])]
+    model = config.encoder or config.trained
+    if model is None or (config.encoder and config.trained):
+        raise InvalidValue("medvl evaluate", "trained, encoder", "give one of the two: a trained image-text model or an image encoder")
     if config.dry_run:
-        missing = [*stages.missing_roots(config), *(f for f in folders if not Path(f).is_dir())]
+        missing = [*stages.missing_roots(config), *(path for path in (model, config.untrained) if path and not Path(path).exists())]
         return app.show_plan(config, {"folder": str(run_folder(config, "evaluate")), "missing": missing})
     prepared = stages.prepared(config)
     untrained = Path(config.untrained) if config.untrained else None
-    measurement = measure.Measurement(config, prepared, splits=config.split, model=Path(config.trained), untrained=untrained)
+    measurement = measure.Measurement(config, prepared, splits=config.split, model=Path(model), untrained=untrained)
     return measure.leave_results([measurement.run(config.benchmark)], config, run_folder(config, "evaluate"))

@@ -19,6 +19,8 @@ VERBS = {
     "data": "look at datasets: `data verify` compares files with a release, `data show` makes a page of one study",
     "train": "train a model from an experiment",
     "evaluate": "run a benchmark: a trained model on a dataset",
+    "features": "encode a dataset with a frozen encoder into a Parquet table",
+    "export": "write an image encoder in another layout: hf, dinov2, timm or medvl",
     "doctor": "check this installation, its accelerators and the dataset folders",
 }
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from medvl.benchmarks import results
+from medvl.benchmarks.features import ImageEncoder
+from medvl.benchmarks.findings_task import Splits
 from medvl.benchmarks.phrase_grounding import PhraseGrounding
 from medvl.benchmarks.results import Evaluation
+from medvl.benchmarks.zero_shot import ZeroShotClassification
 from medvl.data import ms_cxr
 from medvl.data.prepared import PreparedDataset
 from medvl.models.checkpoints import load_image_text
+from medvl.models.encoders import load_encoder
+from medvl.models.image_text import ImageTextModel
 from medvl.records import Study
 from medvl.runtime.config import instantiate
 from medvl.runtime.files import write_json, write_text
 from medvl.runtime.provenance import provenance
 
+TRAIN_SPLIT = "train"
 VALIDATION_SPLITS = ("validate", "validation", "val")  # MIMIC-CXR's name, PadChest-GR's, MS-CXR's
 
 
@@ -28,25 +35,42 @@ class Measurement:
     Args:
         config: with ``data``.
         prepared: the prepared dataset.
-        splits: names of splits.
-        model, untrained: folders of the trained model and of the one to compare with.
+        splits: names of the splits to measure on.
+        model, untrained: the trained model and the one to compare with, on disk.
     """
 
     def __init__(self, config: DictConfig, prepared: Path, *, splits: Sequence[str], model: Path, untrained: Path | None) -> None:
-        self.config = config
+        self.config, self.model, self.untrained = config, model, untrained
         self.images = PreparedDataset(prepared)
-        self.studies = [study for study in self.images.studies if study.split in splits]
-        self.validation = [study for study in self.images.studies if study.split in VALIDATION_SPLITS]
-        self.trained = load_image_text(model)
-        self.untrained = load_image_text(untrained) if untrained else None
+        studies = list(self.images.studies)
+        self.splits = Splits(
+            train=[study for study in studies if study.split == TRAIN_SPLIT],
+            validation=[study for study in studies if study.split in VALIDATION_SPLITS],
+            test=[study for study in studies if study.split in splits],
+        )
 
     def run(self, node: DictConfig) -> Evaluation:
         """Run one benchmark."""
         benchmark = instantiate(node)
-        if not isinstance(benchmark, PhraseGrounding):
-            return benchmark.evaluate(self.trained, self.images, self.studies, untrained=self.untrained)
-        validation = self.grounded(self.validation) or None
-        return benchmark.evaluate(self.trained, self.images, self.grounded(self.studies), untrained=self.untrained, validation=validation)
+        if isinstance(benchmark, PhraseGrounding):
+            model, untrained = self.image_text_models
+            validation = self.grounded(self.splits.validation) or None
+            return benchmark.evaluate(model, self.images, self.grounded(self.splits.test), untrained=untrained, validation=validation)
+        if isinstance(benchmark, ZeroShotClassification):
+            model, untrained = self.image_text_models
+            return benchmark.evaluate(model, self.images, self.splits.test, untrained=untrained)
+        encoder, untrained_encoder = self.encoders
+        return benchmark.evaluate(encoder, self.images, self.splits, untrained=untrained_encoder)
+
+    @cached_property
+    def image_text_models(self) -> tuple[ImageTextModel, ImageTextModel | None]:
+        """The model and the one to compare with, as image-text models."""
+        return load_image_text(self.model), load_image_text(self.untrained) if self.untrained else None
+
+    @cached_property
+    def encoders(self) -> tuple[ImageEncoder, ImageEncoder | None]:
+        """The model and the one to compare with, as image encoders."""
+        return load_encoder(self.model), load_encoder(self.untrained) if self.untrained else None
 
     def grounded(self, studies: Sequence[Study]) -> list[Study]:
         """The MS-CXR annotations of the given studies' patients; the studies themselves where the dataset brings its own phrases."""

@@ -33,7 +33,7 @@ def write_run_page(path: Path, config: DictConfig, folder: Path, evaluations: Se
     """Write the page of the training run in ``folder``, which holds ``log.csv`` and ``provenance.json``."""
     found = results(evaluations)
     grounding: PhraseGrounding = instantiate(config.benchmarks.phrase_grounding)
-    maps = grounding.maps(measured.trained, measured.images, grounded_phrases(measured.grounded(measured.studies)))
+    maps = grounding.maps(measured.image_text_models[0], measured.images, grounded_phrases(measured.grounded(measured.splits.test)))
     return write_page(
         path,
         title=config.name,
@@ -41,7 +41,7 @@ def write_run_page(path: Path, config: DictConfig, folder: Path, evaluations: Se
         measures=measures(found),
         curves=_curves(folder / "log.csv"),
         examples=list(_median_examples(evaluations, maps, measured.images)),
-        out_of_distribution=_real_film(measured.trained, grounding),
+        out_of_distribution=_real_film(measured.image_text_models[0], grounding),
         provenance=json.loads((folder / "provenance.json").read_text()),
         privacy=strictest(e.privacy for e in evaluations),
     )

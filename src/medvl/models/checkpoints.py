@@ -1,6 +1,7 @@
 """Models on disk: a folder of ``model.safetensors``, ``config.json`` (plain architecture values) and ``tokenizer.json``.
 
-Loading is strict: every tensor must be there with its shape. No class name is read from a file.
+Loading is strict: every tensor must be there with its shape. No class name is read from a file. Vision transformers, which come in
+the layouts of other libraries as well, have a module of their own, whose two functions stand here too.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from medvl.models.image_text import ImageTextModel
+from medvl.models.vit_checkpoints import CONFIG, WEIGHTS, load_vit, save_vit
 from medvl.runtime.errors import InvalidValue, MissingFile
 from medvl.runtime.files import atomic_path, write_json, write_text
 
-WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+__all__ = ["CONFIG", "TOKENIZER", "WEIGHTS", "load_image_text", "load_vit", "save_image_text", "save_vit"]
+
+TOKENIZER = "tokenizer.json"
 ARCHITECTURE = "image_text"
 
 

@@ -17,6 +17,7 @@ from torch.nn.functional import normalize
 
 from medvl.models.resnet import Norm, SmallResNet
 from medvl.models.text_transformer import SmallTextTransformer
+from medvl.models.vit import EncoderOutput
 
 
 class ImageEmbeddings(NamedTuple):
@@ -80,6 +81,27 @@ class ImageTextModel(nn.Module):
         """Embed radiographs: pixels (B, 1, H, W) in [0, 1], bone bright."""
         patches = self.image_projection(self.image_encoder(pixels)).float()  # (B, D, h, w)
         return ImageEmbeddings(normalize(patches.mean(dim=(2, 3)), dim=1), normalize(patches, dim=1))
+
+    def standardize(self, images: Tensor) -> Tensor:
+        """The pixels that ``encode`` takes: images (B, 1, H, W) in [0, 1] as they are, for the network standardises them itself."""
+        return images
+
+    def encode(self, pixels: Tensor, layers: Sequence[int] = (-1,), norm: bool = True) -> EncoderOutput:
+        """The image network's last map, before the projection: what a probe of the image side reads. The class token is the mean patch.
+
+        Args:
+            pixels: (B, 1, H, W) in [0, 1].
+            layers: only the last, ``(-1,)``: the stages before have other widths and grids.
+            norm: without effect; there is no final norm.
+
+        Raises:
+            ValueError: for another layer.
+        """
+        if tuple(layers) != (-1,):
+            raise ValueError(f"the image side of an image-text model has features of its last layer only, not of {list(layers)}")
+        maps = self.image_encoder(pixels).float()  # (B, C, h, w)
+        mean = maps.mean(dim=(2, 3))
+        return EncoderOutput(mean, (maps.flatten(2).transpose(1, 2),), (maps.shape[2], maps.shape[3]), (mean,))
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Embed N texts: (N, D) of unit length; texts longer than ``max_length`` pieces are cut.

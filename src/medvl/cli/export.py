@@ -1,0 +1,35 @@
+"""medvl export encoder=PATH out=PATH [layout=hf|dinov2|timm|medvl]
+
+Writes a vision transformer in another layout: `hf` is a folder that AutoModel.from_pretrained opens, `dinov2` and `timm` are state dicts
+with the official names, `medvl` is our own folder. The features are equal; only the interpolation of position embeddings away from the
+native size belongs to each library.
+
+  medvl export encoder=outputs/train/rad_dino-0123abcd/model out=rad-dino-hf layout=hf
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from medvl.cli import app
+
+
+def main(overrides: list[str]) -> None:
+    """Run the verb."""
+    app.run("export", task, overrides)
+
+
+def task(config: DictConfig) -> dict[str, Any]:
+    """Write the encoder, or plan it."""
+    source, out = Path(config.encoder), Path(config.out)
+    if config.dry_run:
+        return app.show_plan(config, {"out": str(out), "missing": [] if source.exists() else [str(source)]})
+    from medvl.models.checkpoints import load_vit, save_vit
+
+    save_vit(load_vit(source, allow_partial=config.allow_partial), out, layout=config.layout)
+    if not config.json:
+        print(f"{source} → {out} ({config.layout})")
+    return {"out": str(out), "layout": config.layout}
