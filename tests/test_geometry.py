@@ -115,3 +115,41 @@ def test_a_pixel_box_may_leave_its_image_by_one_pixel_only():
     assert geometry.box_from_pixels(-1, 0, 11, 10, (10, 10)) == Box(0, 0, 1, 1)
     with pytest.raises(ValueError, match="leaves its image of 10×10"):
         geometry.box_from_pixels(-2, 0, 5, 5, (10, 10))
+
+
+boxes = st.builds(
+    lambda x, y: Box(min(x), min(y), max(x), max(y)),
+    st.tuples(*[st.integers(0, 16).map(lambda v: v / 16)] * 2),
+    st.tuples(*[st.integers(0, 16).map(lambda v: v / 16)] * 2),
+)
+
+
+@given(st.lists(boxes, max_size=4), st.lists(boxes, max_size=4))
+def test_the_overlap_of_unions_is_that_of_their_masks(first, second):
+    a, b = geometry.boxes_to_mask(first, (16, 16)), geometry.boxes_to_mask(second, (16, 16))
+
+    overlap = geometry.union_overlap(first, second)
+
+    assert overlap.first * 256 == pytest.approx(a.sum())
+    assert overlap.second * 256 == pytest.approx(b.sum())
+    assert overlap.shared * 256 == pytest.approx((a & b).sum())
+    assert geometry.raster_overlap(first, second, side=16) == geometry.Overlap(a.sum(), b.sum(), (a & b).sum())
+
+
+def test_an_overlap_states_iou_precision_and_recall():
+    overlap = geometry.union_overlap([Box(0, 0, 0.5, 1)], [Box(0.25, 0, 0.5, 1), Box(0.25, 0, 0.5, 0.5)])
+
+    assert (overlap.iou, overlap.precision, overlap.recall) == (0.5, 0.5, 1)
+
+
+def test_an_empty_region_has_no_precision():
+    overlap = geometry.union_overlap([Box(0.5, 0, 0.5, 1)], [Box(0, 0, 1, 1)])
+
+    assert np.isnan(overlap.precision)
+    assert overlap.recall == 0
+    assert np.isnan(geometry.union_overlap([], []).iou)
+
+
+def test_the_raster_truncates_to_whole_pixels():
+    assert geometry.raster_overlap([Box(0.301, 0, 0.3035, 1)], [Box(0, 0, 1, 1)]).first == 0
+    assert geometry.raster_overlap([Box(0, 0, 0.0099, 1)], []).first == 2 * 224

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medvl import records
-from medvl.records import Box, Phrase, Prediction, Progression, Report, SentencePair, Study, View
+from medvl.records import Box, Phrase, Prediction, Progression, Report, SentencePair, Study, View, phrase_of, to_json
 
 text = st.text(max_size=12)
 missing_text = st.none() | text
@@ -123,3 +123,48 @@ def test_the_frontal_in_use_is_pa_before_ap_then_by_image_id():
 
 def test_a_study_without_views_has_no_frontal():
     assert Study("d", "p", "s", views=(View("x"),)).frontal() is None
+
+
+class Named:
+    """An object of a peer: whatever its class, it has these attributes."""
+
+    def __init__(self, **values):
+        self.__dict__.update(values)
+
+
+EDGES = {"x_min": 0, "y_min": 0, "x_max": 0.5, "y_max": 1}
+LEFT_HALF = Box(0, 0, 0.5, 1)
+
+
+@pytest.mark.parametrize("box", [LEFT_HALF, [0, 0, 0.5, 1], EDGES, Named(**EDGES)])
+def test_a_grounded_phrase_is_taken_in_every_form_in_which_one_is_handed_over(box):
+    forms = [{"text": "x", "boxes": [box], "score": 1}, ("x", [box]), ["x", (box,)], Named(text="x", boxes=[box])]
+
+    assert [phrase_of(form) for form in forms] == [Phrase("x", boxes=(LEFT_HALF,))] * 4
+
+
+@pytest.mark.parametrize("form", ["x", {"text": "x"}, {"text": "x", "boxes": []}, ("x", None), Named(text="x"), Phrase("x")])
+def test_an_ungrounded_phrase_has_no_boxes(form):
+    assert phrase_of(form) == Phrase("x")
+
+
+def test_a_phrase_of_this_project_keeps_its_other_fields():
+    phrase = Phrase("x", boxes=(LEFT_HALF,), boxes_by_reader={"a": (LEFT_HALF,)}, labels=("effusion",), polarity="positive")
+
+    assert phrase_of(to_json(phrase)) == phrase
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"boxes": None}, "needs a text"),
+        (3, "needs a text"),
+        (("x", "whole"), "are a list"),
+        (("x", [[0, 1]]), "four numbers"),
+        (("x", [{"x_min": 0}]), "four numbers"),
+        (("x", [[0, 0, 2, 1]]), "0 ≤ min ≤ max ≤ 1"),
+    ],
+)
+def test_what_is_no_phrase_is_refused(value, message):
+    with pytest.raises(ValueError, match=message):
+        phrase_of(value)

@@ -227,6 +227,44 @@ def from_json(cls: type[R], value: Mapping[str, Any]) -> R:
     return cls(**{name: _typed(hints[name], item) for name, item in value.items()})
 
 
+def phrase_of(value: Any) -> Phrase:
+    """A phrase from the forms in which one is handed over: by this project, by RadFact, or by MAIRA-2's processor.
+
+    A ``Phrase``; a string; a mapping with ``text`` and perhaps ``boxes`` and other fields of ``Phrase`` (further keys are left aside); a
+    pair (text, boxes); an object with attributes ``text`` and ``boxes``. A box is a ``Box``, four numbers ``x_min, y_min, x_max, y_max``,
+    or a mapping or object that names them. Ungrounded is ``None`` or no box at all.
+
+    Raises:
+        ValueError: naming what is wrong, never the text.
+    """
+    if isinstance(value, Phrase):
+        return value
+    if isinstance(value, str):
+        return Phrase(value)
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        value = {"text": value[0], "boxes": value[1]}
+    if not isinstance(value, Mapping):
+        value = {"text": getattr(value, "text", None), "boxes": getattr(value, "boxes", None)}
+    if not isinstance(value.get("text"), str):
+        raise ValueError("a phrase needs a text")
+    boxes = value.get("boxes")
+    if not isinstance(boxes, (tuple, list, types.NoneType)):
+        raise ValueError("the boxes of a phrase are a list, or null")
+    known = {name: item for name, item in value.items() if name in _hints(Phrase) and name != "boxes"}
+    return dataclasses.replace(from_json(Phrase, known), boxes=tuple(map(_box_of, boxes or ())) or None)
+
+
+def _box_of(value: Any) -> Box:
+    names = ("x_min", "y_min", "x_max", "y_max")
+    if isinstance(value, Mapping):
+        value = [value.get(name) for name in names]
+    elif not isinstance(value, (tuple, list)):
+        value = [getattr(value, name, None) for name in names]
+    if len(value) != 4 or not all(isinstance(number, (int, float)) for number in value):
+        raise ValueError("a box is four numbers x_min, y_min, x_max, y_max")
+    return Box(*map(float, value))
+
+
 def arrow_schema(cls: type) -> pa.Schema:
     """The Arrow schema of a record class."""
     import pyarrow as pa

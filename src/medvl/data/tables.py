@@ -46,6 +46,18 @@ def require_table(roots: Sequence[Path], stem: str, hint: str = "") -> Path:
     raise MissingFile(roots[0] / f"{stem}.csv", hint or "it may also end in .csv.gz or .csv.zip")
 
 
+def column_names(path: Path, delimiter: str = ",") -> list[str]:
+    """The names in the first row.
+
+    Raises:
+        InvalidValue: if the file is not a readable table.
+    """
+    try:
+        return _header(path, delimiter)
+    except UNREADABLE as error:
+        raise InvalidValue(path, "table", f"cannot be read ({_first_line(error)})") from error
+
+
 def read_table(path: Path, columns: Sequence[str], *, optional: Sequence[str] = (), delimiter: str = ",") -> pa.Table:
     """A whole table: the named columns as strings, empty values null; absent optional columns are all null.
 
