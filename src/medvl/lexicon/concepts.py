@@ -1,7 +1,7 @@
 """The vocabulary: concepts and how they hang together, and the trees of terms that find them in a language.
 
-Everything that is known stands in ``vocabulary/``: ``concepts.yaml`` in no language, ``terms_*.yaml`` the names of concepts, ``cues_*.yaml``
-the words around them. This module reads them once per process.
+Everything that is known stands in ``vocabulary/``: ``concepts.yaml`` in no language, ``terms_*.yaml`` the names of concepts,
+``cues_*.yaml`` the words around them. This module reads them once per process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CATEGORIES = {"finding": "pf", "organ": "pf", "device": "oth", "procedure": "oth
 LISTED = ("severity", "onset", "sides", "sites", "qualities", "placement", "tips", "change")
 PLAIN = (
     "question", "breaks", "links", "alternatives", "with", "verbs", "seen", "determiners", "places", "comparison", "directional",
-    "morphology", "distribution", "normal", "adequate", "tip_words", "past", "other_source", "limitation",
+    "morphology", "distribution", "normal", "adequate", "former", "past", "other_source", "limitation",
 )  # fmt: skip
 
 

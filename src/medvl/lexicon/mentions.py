@@ -168,7 +168,7 @@ def _predicated(analysis: Analysis, organs: list[Match], concepts: list[Match], 
     for cue in analysis.cues:
         normal = "normal" in cue.meanings
         adjective = not normal and cue.start > 0 and taken[cue.start - 1]  # "consolidación densa": of the concept
-        if not normal and "qualities" not in cue.meanings or taken[cue.start] or adjective:
+        if (not normal and "qualities" not in cue.meanings) or taken[cue.start] or adjective:
             continue
         bound = _bind(analysis, cue, organs, earlier, taken, vocabulary, normal)
         if bound:
@@ -251,8 +251,7 @@ def _without_repeats(entities: list[Entity], analysis: Analysis, vocabulary: Voc
         bracketed = entity.start > 0 and analysis.words[entity.start - 1].folded == "("
         if bracketed and kept and vocabulary.is_a(kept[-1].concept, entity.concept) and entity.start - kept[-1].end <= 1:
             continue
-        specific = (k for k in kept if vocabulary.concepts[k.concept].kind == "device" and k.concept != "support_device")
-        if entity.concept in GENERIC and any(True for _ in specific):
+        if entity.concept in GENERIC and any(vocabulary.concepts[k.concept].kind == "device" for k in kept):
             continue
         kept.append(entity)
     return kept

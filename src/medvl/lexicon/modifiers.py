@@ -20,7 +20,8 @@ MEASURE = re.compile(
 )
 KINDS = ("severity", "onset", "morphology", "distribution", "change", "placement", "tips", "past", "other_source", "limitation")
 SHARED = ("change", "place")
-CHANGES = ("resolved", "new", "worse", "improved", "stable")  # the first that is said counts
+WITHIN_PLACE = ("determiners", "sides", "sites", "severity")
+UNLINKING = ("verbs", "with", "breaks", "negation_before", "hedge_before", "negation_after", "change")
 
 
 @dataclass(slots=True)
@@ -101,12 +102,14 @@ def _targets(analysis: Analysis, start: int, end: int, kind: str) -> list[int]:
     if left is None:
         left = next((i for i in analysis.entity_at[end:] if i >= 0), None)
         return [] if left is None else [left]
-    return [left, *_listed_before(analysis, left, start)] if kind in SHARED and _verb_between(analysis, left, start) else [left]
+    return [left, *_listed_before(analysis, left)] if kind in SHARED and _verb_between(analysis, left, start) else [left]
 
 
 def _preposition_before(analysis: Analysis, position: int) -> bool:
     position -= 1
-    while position >= 0 and (analysis.has(position, "determiners") or any(analysis.has(position, k) for k in ("sides", "sites", "severity"))):
+    while position >= 0 and (
+        analysis.has(position, "determiners") or any(analysis.has(position, k) for k in ("sides", "sites", "severity"))
+    ):
         position -= 1
     return position >= 0 and analysis.has(position, "places")
 
@@ -131,10 +134,12 @@ def _left(analysis: Analysis, position: int) -> int | None:
 def _verb_between(analysis: Analysis, index: int, position: int) -> bool:
     end = max(end for _, end in analysis.entities[index].spans() if end <= position)
     between = range(end, position)
-    return any(analysis.has(p, "verbs") for p in between) or (analysis.cue_at[position] is not None and analysis.has(position, "comparison"))
+    return any(analysis.has(p, "verbs") for p in between) or (
+        analysis.cue_at[position] is not None and analysis.has(position, "comparison")
+    )
 
 
-def _listed_before(analysis: Analysis, index: int, position: int) -> list[int]:
+def _listed_before(analysis: Analysis, index: int) -> list[int]:
     """Entities linked to the one at ``index`` in the subject of the same verb."""
     return [i for i in range(index) if _linked(analysis, i, index)]
 
@@ -146,7 +151,10 @@ def _linked(analysis: Analysis, first: int, second: int) -> bool:
         return False
     links = False
     for position in range(start, end):
-        if any(analysis.has(position, kind) for kind in ("verbs", "with", "breaks", "negation_before", "hedge_before", "negation_after", "change")):
+        if any(
+            analysis.has(position, kind)
+            for kind in ("verbs", "with", "breaks", "negation_before", "hedge_before", "negation_after", "change")
+        ):
             return False
         links = links or analysis.has(position, "links") or analysis.words[position].folded == ","
     return links

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from medvl.lexicon.mentions import Analysis, Entity
 from medvl.lexicon.terms import Match
 
+QUALIFIERS = 5  # words of a listed item within which a grade or a change says that it is there
 LOOK = 4  # words after a verb within which "seen", "present", … must stand to belong to it
 
 
@@ -50,7 +51,7 @@ def _deny(analysis: Analysis, cue: Match, found: list[Standing]) -> None:
         reached = _backward(analysis, cue)
     for index in reached:
         entity = analysis.entities[index]
-        if entity.normal or entity.said_after and not _between(cue, entity):
+        if entity.normal or (entity.said_after and not _between(cue, entity)):
             continue
         found[index].negative = True
         found[index].why.append(f"denied by “{words}”")
@@ -166,15 +167,12 @@ def _begins_statement(analysis: Analysis, position: int, kind: str) -> bool:
         return False
     if kind == "hedge" and comma:
         return True
-    for place in range(following, min(following + REACHED_QUALIFIERS, len(analysis.words))):
+    for place in range(following, min(following + QUALIFIERS, len(analysis.words))):
         if analysis.entity_at[place] >= 0:
             return False
         if any(analysis.has(place, k) for k in ("change", "severity")) or (place == following and analysis.has(place, "determiners")):
             return True
     return False
-
-
-REACHED_QUALIFIERS = 5
 
 
 def _alternative_ahead(analysis: Analysis, position: int) -> bool:

@@ -1,7 +1,8 @@
 """Sentences of a report: where one ends, and which section it stands in.
 
-A full stop ends a sentence unless it stands in a decimal, after an abbreviation, after a list number, or before a small letter; so do
-``?``, ``!``, a blank line, a new item of a numbered or dashed list, and a section header. Lines wrapped at a fixed width go on.
+A full stop ends a sentence unless it stands in a decimal, after an abbreviation, after a list number, or after a unit of length with a
+small letter to follow (*2 cm. above the carina*); texts in lower case throughout are split alike. ``?``, ``!``, a blank line, a new item
+of a numbered or dashed list, and a section header end one as well. Lines wrapped at a fixed width go on.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from medvl.lexicon.concepts import Cues, load_cues
 from medvl.lexicon.terms import Language
 
 BREAK = re.compile(
-    r"(?P<stop>[.!?]+)(?=[\s\"')\]]|$)|(?P<blank>\n[ \t]*\n)|(?P<item>\n[ \t]*(?:\d{1,2}[.)]|[-•*])[ \t]+)|(?P<dense>[.!?](?=[A-ZÁÉÍÓÚÑ][a-záéíóúñ]))"
+    r"(?P<stop>[.!?]+)(?=[\s\"')\]]|$)|(?P<blank>\n[ \t]*\n)"
+    r"|(?P<item>\n[ \t]*(?:\d{1,2}[.)]|[-•*])[ \t]+)|(?P<dense>[.!?](?=[A-ZÁÉÍÓÚÑ][a-záéíóúñ]))"
 )
 LIST_NUMBER = re.compile(r"(?:^|\n)[ \t]*(?:\d{1,2}[.)]|[-•*])[ \t]+")
+UNITS = ("cm", "mm")
 LAST_WORD = re.compile(r"([^\W_]+(?:\.[^\W_]+)*)$")
 
 
@@ -84,10 +87,11 @@ def _ends_sentence(text: str, match: re.Match[str], end: int, cues: Cues) -> boo
     if line.strip().isdigit():  # the number of a list
         return False
     after = text[match.end() : end].lstrip()
-    if after[:1].islower():
-        return False
     last = LAST_WORD.search(text[max(0, match.start() - 30) : match.start()])
-    return not (last and last[1].lower() in cues.abbreviations and after)
+    word = last[1].lower() if last else ""
+    if word in UNITS and after[:1].islower():
+        return False
+    return not (word in cues.abbreviations and after)
 
 
 def _trimmed(text: str, start: int, end: int, section: str | None) -> Sentence | None:

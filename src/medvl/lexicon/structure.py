@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 from medvl.lexicon.concepts import Concept, Vocabulary, load
 from medvl.lexicon.mentions import Analysis, Entity, analyse
-from medvl.lexicon.modifiers import CHANGES, Modifiers, Place, attach
+from medvl.lexicon.modifiers import Modifiers, Place, attach
 from medvl.lexicon.scope import Standing, standings
 from medvl.lexicon.sentences import Sentence, split_sentences
 from medvl.lexicon.terms import Language, words
@@ -27,6 +27,8 @@ Change = Literal["new", "worse", "improved", "stable", "resolved"]
 
 SKIPPED_SECTIONS = ("hist", "none")
 TUBE_ABOVE_CARINA = (2.0, 7.0)  # centimetres that are a proper position of an endotracheal tube's tip
+CHANGES: tuple[Change, ...] = ("resolved", "new", "worse", "improved", "stable")  # the first that is said counts
+FORMER_WITHIN = 5  # words before a name
 NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 
 
@@ -121,13 +123,16 @@ def _entity_rows(
     explanation = [f"“{analysis.quoted(entity.start, entity.end)}” is {entity.concept} ({entity.why})", *standing.why]
     change = _change(modifiers, analysis, explanation)
     negative = standing.negative
+    if negative and change is None and not entity.normal and _formerly(entity, analysis):
+        change = "resolved"
+        explanation.append("resolved: was there before, and is denied now")
     if negative and change == "resolved" and not entity.normal:
         negative = False
         explanation.append("resolved: told as positive, as in Lunguage")
     severity = _first(modifiers, "severity")
     placement, tip = _position(concept, modifiers, analysis, vocabulary, explanation) if concept.kind == "device" else (None, None)
     rows = []
-    for place in _separate(modifiers.places, entity) or [None]:
+    for place in _separate(modifiers.places, entity) or (None,):
         rows.append(
             Row(
                 concept=entity.concept,
@@ -135,7 +140,7 @@ def _entity_rows(
                 category=concept.category,
                 status="negative" if negative else "positive",
                 certainty="tentative" if standing.tentative else "definitive",
-                side=place.side if place else None,  # type: ignore[arg-type]
+                side=cast(Side | None, place.side) if place else None,
                 sites=tuple(s for s in place.sites if s not in concept.sites) if place else (),
                 severity=severity,
                 measurement=modifiers.measurements[0] if modifiers.measurements else None,
@@ -153,6 +158,19 @@ def _entity_rows(
     return rows
 
 
+def _formerly(entity: Entity, analysis: Analysis) -> bool:
+    """*The previously seen effusion*, *derrame previo*: the name says that it was there."""
+    clause = analysis.clause[entity.start]
+    before = range(max(0, entity.start - FORMER_WITHIN), entity.start)
+    if any(analysis.has(p, "former") and analysis.clause[p] == clause and not _denied(analysis, p) for p in before):
+        return True
+    return entity.end < len(analysis.words) and analysis.has(entity.end, "former")
+
+
+def _denied(analysis: Analysis, position: int) -> bool:
+    return position > 0 and analysis.has(position - 1, "negation_before")
+
+
 def _first(modifiers: Modifiers, kind: str) -> str | None:
     cues = modifiers.cues.get(kind)
     return cues[0].meanings[kind] if cues else None
@@ -164,7 +182,7 @@ def _change(modifiers: Modifiers, analysis: Analysis, explanation: list[str]) ->
         for cue in modifiers.cues.get("change", []):
             if cue.meanings["change"] == value:
                 explanation.append(f"{value} by “{analysis.quoted(cue.start, cue.end)}”")
-                return value  # type: ignore[return-value]
+                return value
     return None
 
 
@@ -200,8 +218,8 @@ def _attributes(modifiers: Modifiers, place: Place | None, change: str | None, a
     if modifiers.measurements:
         found["measurement"] = ", ".join(modifiers.measurements)
     if change is not None:
-        cue = next(c for c in modifiers.cues["change"] if c.meanings["change"] == change)
-        found[CHANGE_COLUMNS[change]] = analysis.quoted(cue.start, cue.end)
+        told = [analysis.quoted(c.start, c.end) for c in modifiers.cues.get("change", []) if c.meanings["change"] == change]
+        found[CHANGE_COLUMNS[change]] = told[0] if told else change
     return found
 
 
