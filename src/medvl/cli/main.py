@@ -20,7 +20,9 @@ VERBS = {
     "train": "train a model from an experiment",
     "evaluate": "run a benchmark: a trained model on a dataset",
     "features": "encode a dataset with a frozen encoder into a Parquet table",
+    "score": "score predicted reports against references; `score compare` tests two systems, `score rebuild` remakes tables",
     "export": "write an image encoder in another layout: hf, dinov2, timm or medvl",
+    "judge": "look at judges of text: `judge qualify` scores one on gold labels",
     "doctor": "check this installation, its accelerators and the dataset folders",
 }
 
