@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
 
+from medvl.models.linear import Linear
+
 SubsetRounding = Literal["floor", "nearest"]
 MlpName = Literal["gelu", "swiglu"]
 SUBSET_FROM = 0.1
@@ -50,8 +52,8 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
 
     def forward(self, packed: Tensor, groups: Sequence[Group]) -> Tensor:
         """(T, D) → (T, D)."""
@@ -71,9 +73,9 @@ class Mlp(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
+        self.fc1 = Linear(width, hidden)
         self.act = nn.GELU()
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc2 = Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(T, D) → (T, D)."""
@@ -86,8 +88,8 @@ class SwiGlu(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         hidden = (int(hidden * 2 / 3) + 7) // 8 * 8
-        self.w12 = nn.Linear(width, 2 * hidden)
-        self.w3 = nn.Linear(hidden, width)
+        self.w12 = Linear(width, 2 * hidden)
+        self.w3 = Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(T, D) → (T, D)."""

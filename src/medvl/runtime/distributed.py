@@ -19,6 +19,13 @@ def rank() -> int:
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
+def sum_over_ranks(tensor: Tensor) -> Tensor:
+    """The sum of a tensor over all ranks, in place and without gradient; every rank must call it."""
+    if world_size() > 1:
+        dist.all_reduce(tensor)
+    return tensor
+
+
 def gather_with_gradient(tensor: Tensor) -> Tensor:
     """Concatenate equal-shaped tensors (B, …) of all ranks to (world · B, …), in rank order.
 

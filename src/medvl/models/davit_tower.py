@@ -1,0 +1,140 @@
+"""DaViT (Ding et al., ECCV 2022) as an image encoder: timm's network, with what an encoder says of its pixels and tokens.
+
+Stages of alternating spatial-window and channel attention at strides 4, 8, 16 and 32. MedImageInsight's image tower is a DaViT with depths
+(1, 1, 9, 1), widths (256, 512, 1024, 2048) and heads (8, 16, 32, 64), as timm's ``davit_huge``, but with windows of 12 at 480 pixels.
+There is no class token: the mean of the last map, normalised as before DaViT's classifier, stands for it.
+
+On disk: a folder of ``config.json`` (arguments of ``DavitTower``) and ``model.safetensors`` (timm's names).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from timm.models.davit import DaVit
+from torch import Tensor, nn
+
+from medvl.models.vit import EncoderOutput
+from medvl.runtime.errors import InvalidValue, MissingFile
+from medvl.runtime.files import atomic_path, write_json
+
+ARCHITECTURE = "davit"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+class DavitTower(nn.Module):
+    """Images to one vector and a map of patch tokens.
+
+    Args:
+        widths, depths, heads: of the stages.
+        window: side of the spatial attention's windows, in tokens.
+        in_channels: 1 or 3.
+        drop_path: rate of stochastic depth in the last block, rising to it from 0.
+        mean, std: of the pixels in [0, 1] that the weights expect.
+        checkpoint_activations: compute the stages' activations anew in the backward pass.
+    """
+
+    def __init__(
+        self,
+        *,
+        widths: Sequence[int] = (256, 512, 1024, 2048),
+        depths: Sequence[int] = (1, 1, 9, 1),
+        heads: Sequence[int] = (8, 16, 32, 64),
+        window: int = 12,
+        in_channels: int = 3,
+        drop_path: float = 0.0,
+        mean: float = 0.5307,
+        std: float = 0.2583,
+        checkpoint_activations: bool = False,
+    ) -> None:
+        super().__init__()
+        self.config: dict[str, Any] = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        self.config |= {"widths": list(widths), "depths": list(depths), "heads": list(heads)}
+        self.embed_dim, self.in_channels = widths[-1], in_channels
+        self.net = DaVit(
+            in_chans=in_channels,
+            depths=tuple(depths),
+            embed_dims=tuple(widths),
+            num_heads=tuple(heads),
+            window_size=window,
+            drop_path_rate=drop_path,
+            num_classes=0,
+        )
+        self.net.set_grad_checkpointing(checkpoint_activations)
+        self.set_statistics(mean, std)
+
+    def set_statistics(self, mean: float, std: float) -> None:
+        """Set the mean and standard deviation of the pixels in [0, 1] that the weights expect.
+
+        Raises:
+            ValueError: if the deviation is not positive.
+        """
+        if not std > 0:
+            raise ValueError(f"a standard deviation is above 0, got {std}")
+        self.config |= {"mean": float(mean), "std": float(std)}
+
+    def standardize(self, images: Tensor) -> Tensor:
+        """Images (B, 1 or C, H, W) in [0, 1] → (B, C, H, W) as the weights expect them; one channel is repeated.
+
+        Raises:
+            ValueError: if there is another number of channels.
+        """
+        if images.shape[1] not in (1, self.in_channels):
+            raise ValueError(f"images have {images.shape[1]} channels, the encoder takes 1 or {self.in_channels}")
+        return ((images - self.config["mean"]) / self.config["std"]).expand(-1, self.in_channels, -1, -1)
+
+    def encode(self, pixels: Tensor, layers: Sequence[int] = (-1,), norm: bool = True) -> EncoderOutput:
+        """The last stage's map.
+
+        Args:
+            pixels: (B, C, H, W), standardised; any H and W, padded at the right and at the bottom to whole windows.
+            layers: only the last, ``(-1,)``: the stages before have other widths and grids.
+            norm: whether the vector and each token are normalised as before the classifier.
+
+        Raises:
+            ValueError: for another layer.
+        """
+        if tuple(layers) != (-1,):
+            raise ValueError(f"a DaViT has features of its last stage only, not of {list(layers)}: its stages differ in width and grid")
+        maps = self.net.forward_features(pixels)  # (B, D, h, w)
+        mean = maps.mean(dim=(2, 3), keepdim=True)
+        if norm:
+            maps, mean = self.net.head.norm(maps), self.net.head.norm(mean)
+        return EncoderOutput(mean.flatten(1), (maps.flatten(2).transpose(1, 2),), (maps.shape[2], maps.shape[3]), (mean.flatten(1),))
+
+
+def save_davit(model: DavitTower, folder: Path) -> None:
+    """Write a tower's folder; each file atomically, the weights last."""
+    write_json(folder / CONFIG, {"architecture": ARCHITECTURE, "schema_version": 1, **model.config})
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.net.state_dict().items()}
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(tensors, temporary)
+
+
+def load_davit(folder: Path) -> DavitTower:
+    """Read a tower's folder, in evaluation mode.
+
+    Raises:
+        MissingFile: naming the absent file.
+        InvalidValue: naming the file and what does not fit.
+    """
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise MissingFile(folder / name, "Is this the folder of a DaViT?")
+    config = json.loads((folder / CONFIG).read_text())
+    if config.pop("architecture", None) != ARCHITECTURE:
+        raise InvalidValue(folder / CONFIG, "field 'architecture'", f"expected {ARCHITECTURE!r}")
+    config.pop("schema_version")
+    with torch.random.fork_rng(devices=[]):
+        model = DavitTower(**config)
+    try:
+        model.net.load_state_dict(load_file(folder / WEIGHTS))
+    except (RuntimeError, SafetensorError) as error:
+        raise InvalidValue(folder / WEIGHTS, "tensors", str(error).splitlines()[-1].strip()) from error
+    return model.eval()
