@@ -4,9 +4,10 @@ from datetime import datetime
 
 import pytest
 
-from medvl.data import chexmask, mimic_cxr, mimic_iv, ms_cxr, ms_cxr_t, open_i, padchest_gr, radnli
+from medvl.data import chest_imagenome, chexmask, mimic_cxr, mimic_iv, ms_cxr, ms_cxr_t, open_i, padchest_gr, radnli
 from medvl.data.dicom import read_radiograph
 from medvl.phantom.export.boxes import lesion_boxes
+from medvl.phantom.export.chest_imagenome import COMPARISON
 from medvl.phantom.export.ms_cxr import CATEGORIES
 from medvl.phantom.export.settings import SITES
 from medvl.phantom.export.study import frontal_acquisition
@@ -181,3 +182,14 @@ def test_mimic_iv_gives_every_patient_sex_and_age(cohort_root, world):
         years = visit.time.year - patient.visits[0].time.year
         assert study.sex == patient.sex
         assert study.age == (patient.age if patient.age <= 89 else 91) + years
+
+
+def test_chest_imagenome_progression_is_a_change_of_the_world(cohort_root, studies, world):
+    compared = 0
+    for study in chest_imagenome.with_progression(studies, cohort_root / "chest-imagenome"):
+        changes = world[study.study_id][1].changes
+        for finding in {"consolidation", "pneumothorax", "pleural effusion"} & set(study.progression):
+            directions = {COMPARISON[c.label] for c in changes if c.name == finding.replace(" ", "_")}
+            assert study.progression[finding].label in directions
+            compared += 1
+    assert compared

@@ -8,8 +8,11 @@ from collections import Counter
 import pytest
 from small_facts import finding, patient, random_patient, visit
 
+from medvl.phantom.draws import generator
+from medvl.phantom.language import bank
+from medvl.phantom.phrasing import phrase
 from medvl.phantom.reports import WrittenReport, write_report
-from medvl.phantom.statements import DEVICES
+from medvl.phantom.statements import DEVICES, Statement
 
 HEADER = re.compile(r"\n ([A-Z ()/,-]+):\s")
 PATIENTS = [random_patient(i) for i in range(100)]
@@ -114,6 +117,15 @@ def test_validation_patients_speak_like_training_patients():
     train, validate = (write_report(patient(facts, split=split), facts, seed=2) for split in ("train", "validate"))
 
     assert train == validate
+
+
+def test_an_opacity_beside_a_denied_pneumonia_is_told_as_both():
+    told = (Statement("opacity", "positive", side="right"), Statement("pneumonia", "negative"))
+
+    for seed in range(20):
+        sentence = phrase(told, bank.load("train"), generator("opacity", seed))
+        assert sentence.statements == told
+        assert re.search(r"\b(no|not|without|negative)\b", sentence.texts["en"], re.IGNORECASE)
 
 
 def test_a_first_study_has_nothing_to_compare_with():

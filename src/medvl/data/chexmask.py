@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medvl.data.documents import naming
+from medvl.data.run_lengths import painted
 from medvl.data.tables import read_batches, require_table
 from medvl.records import PrivacyPolicy, Study, View
 
@@ -101,14 +102,7 @@ def mask_from_runs(runs: str, size: tuple[int, int]) -> NDArray[np.bool_]:
     numbers = np.array(runs.split(), np.int64)
     if len(numbers) % 2:
         raise ValueError("run lengths are not in pairs")
-    starts, lengths = numbers[::2] - 1, numbers[1::2]
-    if ((starts < 0) | (lengths < 0) | (lengths > height * width - starts)).any():
-        raise ValueError("run lengths leave the image")
-    steps = np.zeros(height * width + 1, np.int32)  # +1 where a run starts, −1 after its end
-    np.add.at(steps, starts, 1)
-    np.add.at(steps, starts + lengths, -1)
-    np.cumsum(steps, out=steps)
-    return np.asarray(steps[:-1] > 0).reshape(height, width)
+    return painted(numbers[::2] - 1, numbers[1::2], height * width).reshape(height, width)
 
 
 def _decoded(path: Path, dataset: str, views: Collection[str] | None, min_quality: float) -> Iterator[tuple[str, Masks]]:

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from pydicom.config import disable_value_validation
 
+from medvl.data.ages import parse_age
 from medvl.data.dicom_file import read_elements
 from medvl.data.quiet_parsing import quiet_parsing
 from medvl.data.times import parse_time
@@ -55,7 +56,7 @@ def _header(tags: Any, path: str, view_id: str) -> Header:
         orientation=_text(orientation[0].get("CodeMeaning")) if orientation else None,
         device=_text(tags.get("ManufacturerModelName")) or _text(tags.get("Manufacturer")),
     )
-    return Header(view, _time(tags), _sex(_text(tags.get("PatientSex"))), _years(_text(tags.get("PatientAge"))))
+    return Header(view, _time(tags), _sex(_text(tags.get("PatientSex"))), parse_age(_text(tags.get("PatientAge"))))
 
 
 def _text(value: Any) -> str | None:
@@ -74,8 +75,3 @@ def _time(tags: Any) -> datetime | None:
 
 def _sex(value: str | None) -> Sex | None:
     return next((sex for sex in get_args(Sex) if sex == value), None)
-
-
-def _years(value: str | None) -> float | None:
-    """A DICOM age such as ``061Y``; ages in months or less are zero years."""
-    return None if not value else float(value[:3]) if value.endswith("Y") else 0.0

@@ -96,6 +96,22 @@ def read_batches(path: Path, columns: Sequence[str], *, optional: Sequence[str] 
         raise InvalidValue(path, "table", f"cannot be read ({_first_line(error)})") from error
 
 
+def read_ragged(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    """The named columns of a small table whose rows may be shorter than its header, empty where they end; errors as ``read_table``."""
+    found = column_names(path)
+    if missing := [name for name in columns if name not in found]:
+        raise MissingColumns(path, missing, found)
+    try:
+        with _opened(path) as file:
+            rows = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""))
+            next(rows)
+            for row in rows:
+                values = dict(zip(found, row, strict=False))
+                yield {name: values.get(name, "") for name in columns}
+    except UNREADABLE as error:
+        raise InvalidValue(path, "table", f"cannot be read ({_first_line(error)})") from error
+
+
 def _header(path: Path, delimiter: str) -> list[str]:
     """The column names; some releases put a space before one."""
     with _opened(path) as file:

@@ -11,10 +11,24 @@ import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medvl.data import chexmask, mimic_cxr, ms_cxr, ms_cxr_t, open_i, padchest_gr, radnli
+from medvl.data import (
+    chexmask,
+    chexpert,
+    mimic_cxr,
+    ms_cxr,
+    ms_cxr_t,
+    nih_cxr14,
+    open_i,
+    padchest_gr,
+    radnli,
+    rsna_pneumonia,
+    siim_ptx,
+    vindr_cxr,
+)
 from medvl.data.zip_parts import is_member_key
 from medvl.records import Study, to_json
 from medvl.runtime.errors import InvalidValue, MissingColumns, UserError, did_you_mean
@@ -36,6 +50,11 @@ PUBLISHED: Mapping[str, Mapping[str, int]] = {
     "open_i": {"studies": 3_955, "images": 7_470},
     "radnli": {"pairs in dev": 480, "pairs in test": 480},
     "chexmask": {"images": 243_334},
+    "rsna_pneumonia": {"images": 26_684, "boxes": 9_555},
+    "siim_ptx": {"images": 12_047},
+    "vindr_cxr": {"images": 18_000},
+    "chexpert": {"patients": 64_740, "studies": 187_841, "images": 223_648},
+    "nih_cxr14": {"patients": 30_805, "images": 112_120, "boxes": 984},
 }
 
 
@@ -235,6 +254,13 @@ def _chexmask(tally: _Tally, root: Path, options: Mapping[str, Any]) -> None:
         tally.counts["masks"] += sum(bool(mask.any()) for mask in masks.values())
 
 
+def _films(read_studies: Callable[..., Iterator[Study]], tally: _Tally, root: Path, options: Mapping[str, Any]) -> None:
+    """Count films, and the boxes of their findings where there are any."""
+    for study in read_studies(root, **options):
+        tally.add(study, with_files=True)
+        tally.counts["boxes"] += sum(len(phrase.boxes or ()) for phrase in study.phrases)
+
+
 COUNTERS: Mapping[str, Callable[[_Tally, Path, Mapping[str, Any]], None]] = {
     "mimic_cxr": _mimic_cxr,
     "mimic_cxr_jpg": _mimic_cxr,
@@ -244,4 +270,9 @@ COUNTERS: Mapping[str, Callable[[_Tally, Path, Mapping[str, Any]], None]] = {
     "open_i": _open_i,
     "radnli": _radnli,
     "chexmask": _chexmask,
+    "rsna_pneumonia": partial(_films, rsna_pneumonia.read_studies),
+    "siim_ptx": partial(_films, siim_ptx.read_studies),
+    "vindr_cxr": partial(_films, vindr_cxr.read_studies),
+    "chexpert": partial(_films, chexpert.read_studies),
+    "nih_cxr14": partial(_films, nih_cxr14.read_studies),
 }

@@ -79,7 +79,7 @@ def make_cohort(
     """Write a cohort in official layouts, each under ``out`` in a folder of the dataset's name.
 
     Args:
-        patients: at the MIMIC-CXR site, about 2.2 studies each; PadChest-GR has a quarter and Open-I an eighth as many, all different.
+        patients: at the MIMIC-CXR site, about 2.2 studies each; Open-I has an eighth and every other site a quarter as many, all different.
         size: short side of the films in pixels.
         layouts: names from ``LAYOUTS``; ``mimic_cxr`` always brings the tables of the JPG release along.
         image_format: which of the two MIMIC-CXR releases gets its images.

@@ -71,7 +71,8 @@ def phrase(statements: Sequence[Statement], bank: Bank, random: np.random.Genera
     """
     group = tuple(statements)
     joint = " ".join(s.subject for s in group)
-    if len(group) > 1 and joint not in bank.sentences:
+    mixed = len({s.status for s in group}) > 1  # an opacity beside a denied pneumonia is no opacity that means one
+    if len(group) > 1 and (mixed or joint not in bank.sentences):
         return (_compound if group[0].status == "positive" else _denial)(group, bank, random)
     first = group[-1]
     if len(group) == 1 and first.status == "negative" and first.change is None and first.subject in bank.denied:

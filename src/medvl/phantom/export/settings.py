@@ -1,6 +1,7 @@
 """What a cohort on disk depends on: its parameters, the sites and layouts they choose, and the phantom's own code.
 
-Three sites share no patient: MIMIC-CXR with all layouts on its images, PadChest-GR (a quarter as many patients) and Open-I (an eighth).
+The sites share no patient: MIMIC-CXR with all layouts on its images, Open-I with an eighth as many patients, the others with a quarter.
+ChestX-ray14, RSNA Pneumonia and SIIM-ACR are of one site, as in reality they are of one archive.
 """
 
 from __future__ import annotations
@@ -25,10 +26,19 @@ from medvl.runtime.errors import UserError, did_you_mean
 SCHEMA_VERSION = 1
 LayoutName = Literal[
     "mimic_cxr", "mimic_iv", "ms_cxr", "ms_cxr_t", "chest_imagenome", "chexmask", "siim", "lunguage", "radnli", "padchest_gr", "open_i",
+    "nih_cxr14", "rsna_pneumonia", "siim_acr", "chexpert", "vindr_cxr",
 ]  # fmt: skip
 LAYOUTS: tuple[LayoutName, ...] = get_args(LayoutName)
-Site = Literal["mimic_cxr", "padchest_gr", "open_i"]
-OWN_SITE: dict[str, Site] = {"padchest_gr": "padchest_gr", "open_i": "open_i"}
+Site = Literal["mimic_cxr", "padchest_gr", "open_i", "nih", "chexpert", "vindr_cxr"]
+OWN_SITE: dict[str, Site] = {
+    "padchest_gr": "padchest_gr",
+    "open_i": "open_i",
+    "nih_cxr14": "nih",
+    "rsna_pneumonia": "nih",
+    "siim_acr": "nih",
+    "chexpert": "chexpert",
+    "vindr_cxr": "vindr_cxr",
+}
 
 
 class Share(NamedTuple):
@@ -42,6 +52,9 @@ SITES: dict[Site, Share] = {
     "mimic_cxr": Share(0, 1.0),
     "padchest_gr": Share(1_000_000, 0.25),
     "open_i": Share(1_500_000, 0.125),
+    "nih": Share(1_100_000, 0.25),
+    "chexpert": Share(1_200_000, 0.25),
+    "vindr_cxr": Share(1_300_000, 0.25),
 }
 
 

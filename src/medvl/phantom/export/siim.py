@@ -39,9 +39,10 @@ def _rows(study: ExportedStudy, view: ExportedView, name: str) -> list[dict[str,
     lesions = [f.lesion_id for f in study.visit.findings if f.name == name]
     devices = [d.device_id for d in study.visit.devices if d.name == name]
     masks = [view.film.masks[key] for key in (*lesions, *devices) if key in view.film.masks]
-    runs = [siim_runs(_on_grid(mask)) for mask in masks if mask.any()]
+    runs = [siim_runs(on_grid(mask)) for mask in masks if mask.any()]
     return [{"ImageId": view.view_id, " EncodedPixels": f" {run}"} for run in runs or ["-1"]]
 
 
-def _on_grid(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def on_grid(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask (H, W) stretched onto the grid of 1024²."""
     return cv2.resize(mask.astype(np.uint8), (GRID, GRID), interpolation=cv2.INTER_NEAREST).astype(bool)
