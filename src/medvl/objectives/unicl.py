@@ -5,7 +5,7 @@ For unit vectors u_i (images) and v_j (texts) of B rows with labels y, temperatu
     loss = ½ · mean_i [ -1/|P(i)| · Σ_{k∈P(i)} log softmax_k(u_i · v_k / τ) ] + ½ · mean_j [ the same, texts against images ]
 
 A row of an image and its report has a label of its own; a row of an image and a class has the class as its label and a prompt as its text.
-Where all labels differ this is CLIP's loss to the letter, which is why it is computed as InfoNCE with the target shared by equal labels.
+Where all labels differ this is CLIP's loss, which is why it is computed as InfoNCE with the target shared by equal labels.
 """
 
 from __future__ import annotations
