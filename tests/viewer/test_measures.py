@@ -1,6 +1,6 @@
 import pytest
 
-from medvl.viewer.measures import measures, spoken, what_was_learned
+from medvl.viewer.measures import measures, report_figures, spoken, what_was_learned
 
 
 def entry(value, low=None, high=None, **beside):
@@ -60,6 +60,17 @@ def test_where_the_best_threshold_comes_from_is_said():
 
     assert best.meaning.endswith("Chosen on the samples themselves (oracle).")
     assert "Chosen" not in plain.meaning
+
+
+def test_figures_of_reports_stand_apart():
+    beside = {"untrained": entry(0.1), "constant": entry(0.5)}
+    found = {"metrics": {"reports_radfact_logical_f1": entry(0.4, 0.3, 0.5, **beside), "zero_shot_auroc": entry(0.7)}}
+
+    (figure,) = report_figures(found)
+
+    assert [m.name for m in measures(found)] == ["Zero-shot AUROC"]
+    assert what_was_learned(found) == []
+    assert (figure.name, figure.retrieved.value, figure.untrained.value, figure.constant.value) == ("RadFact logical F1", 0.4, 0.1, 0.5)
 
 
 def test_names_of_findings_are_prose():

@@ -6,7 +6,7 @@ import pytest
 
 from medvl.records import Box
 from medvl.viewer.curves import Curve, Series
-from medvl.viewer.measures import measures
+from medvl.viewer.measures import measures, report_figures
 from medvl.viewer.page import Example, write_page
 
 IMAGE = np.full((40, 30), 90, np.uint8)
@@ -57,6 +57,7 @@ def whole(page):
         measures=measures(
             {"metrics": {"zero_shot_auroc": ENTRY | {"untrained": ENTRY}}, "per_finding": {"zero_shot_auroc": {"edema": UNDEFINED}}}
         ),
+        reports=report_figures({"metrics": {"reports_radfact_logical_f1": ENTRY | {"constant": UNDEFINED}}}),
         curves=[Curve("Loss", "step", (Series("train", [0, 1, 2], [3.0, 2.0, 1.0]),))],
         examples=[
             Example("Left effusion.", IMAGE, "Effusion", (Box(0.1, 0.2, 0.5, 0.6),), np.zeros((20, 15)), IMAGE, (("Edema", -0.2),), "CNR 1")
@@ -101,8 +102,14 @@ def test_a_page_is_credentialed_unless_said_to_be_public(tmp_path):
 def test_what_is_not_given_leaves_no_heading(page):
     html = page()
 
-    for heading in ("What was measured", "What the model sees", "Out of distribution", "How training went"):
+    for heading in ("What was measured", "Reports without a generator", "What the model sees", "Out of distribution", "How training went"):
         assert heading not in html
+
+
+def test_retrieved_reports_stand_beside_one_normal_report(whole):
+    row = whole[whole.index("RadFact logical F1") :].split("</tr>")[0]
+
+    assert re.sub("<[^>]*>", " ", row).split() == ["RadFact", "logical", "F1", "0.800", "0.700", "…", "0.900", "–"]
 
 
 def test_boxes_are_drawn_in_normalised_coordinates(whole):

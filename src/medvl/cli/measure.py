@@ -13,6 +13,7 @@ from medvl.benchmarks import results
 from medvl.benchmarks.features import ImageEncoder
 from medvl.benchmarks.findings_task import Splits
 from medvl.benchmarks.phrase_grounding import PhraseGrounding
+from medvl.benchmarks.report_retrieval import ReportRetrieval
 from medvl.benchmarks.results import Evaluation
 from medvl.benchmarks.zero_shot import ZeroShotClassification
 from medvl.data import ms_cxr
@@ -59,6 +60,9 @@ class Measurement:
         if isinstance(benchmark, ZeroShotClassification):
             model, untrained = self.image_text_models
             return benchmark.evaluate(model, self.images, self.splits.test, untrained=untrained)
+        if isinstance(benchmark, ReportRetrieval):
+            model, untrained = self.image_text_models
+            return benchmark.evaluate(model, self.images, self.splits, untrained=untrained)
         encoder, untrained_encoder = self.encoders
         return benchmark.evaluate(encoder, self.images, self.splits, untrained=untrained_encoder)
 

@@ -21,7 +21,7 @@ from medvl.runtime.config import instantiate
 from medvl.runtime.privacy import strictest
 from medvl.training.log import read_log
 from medvl.viewer.curves import Curve, Series
-from medvl.viewer.measures import measures, what_was_learned
+from medvl.viewer.measures import measures, report_figures, what_was_learned
 from medvl.viewer.page import Example, write_page
 
 REAL_FILM = "RG1_UNCR.dcm"  # an adult PA chest with several lung masses, of the NEMA sample set, in the package pydicom-data
@@ -39,6 +39,7 @@ def write_run_page(path: Path, config: DictConfig, folder: Path, evaluations: Se
         title=config.name,
         summary=what_was_learned(found),
         measures=measures(found),
+        reports=report_figures(found),
         curves=_curves(folder / "log.csv"),
         examples=list(_median_examples(evaluations, maps, measured.images)),
         out_of_distribution=_real_film(measured.image_text_models[0], grounding),

@@ -32,7 +32,9 @@ def main(overrides: list[str]) -> None:
 def task(config: DictConfig) -> dict[str, Any] | None:
     """Train and measure, or plan it."""
     check_targets(config)
-    return plan(config) if config.dry_run else _train(config)
+    if config.dry_run:
+        return plan(config)
+    return _study(config) if config.study else _train(config)
 
 
 def plan(config: DictConfig) -> dict[str, Any]:
@@ -55,6 +57,12 @@ def plan(config: DictConfig) -> dict[str, Any]:
             "memory_bytes": 16 * parameters + ACTIVATIONS * images,  # weights, gradients, two moments; activations
         },
     )
+
+
+def _study(config: DictConfig) -> dict[str, Any]:
+    from medvl.cli.scaling import run_study
+
+    return run_study(config)
 
 
 def _train(config: DictConfig) -> dict[str, Any] | None:

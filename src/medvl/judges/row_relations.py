@@ -26,6 +26,7 @@ SAME_THING = (
     {"pulmonary_edema", "volume_overload"},
     {"enlarged_mediastinum", "enlarged_cardiomediastinum"},
     {"pleural_effusion", "blunted_costophrenic_angle"},
+    {"pleural_scarring", "pleural_thickening"},
 )
 
 # Sites that say no more than that it is in the chest, or that one frontal film cannot tell.

@@ -20,7 +20,7 @@ Kind = Literal["finding", "organ", "device", "procedure"]
 
 GROUPS: dict[str, Kind] = {"findings": "finding", "organs": "organ", "devices": "device", "procedures": "procedure"}
 CATEGORIES = {"finding": "pf", "organ": "pf", "device": "oth", "procedure": "oth"}
-LISTED = ("severity", "onset", "sides", "sites", "qualities", "placement", "tips", "change")
+LISTED = ("severity", "onset", "sides", "sites", "levels", "qualities", "placement", "tips", "change")
 PLAIN = (
     "question", "breaks", "links", "alternatives", "with", "verbs", "seen", "determiners", "places", "comparison", "directional",
     "morphology", "distribution", "normal", "adequate", "former", "past", "other_source", "limitation",
@@ -65,12 +65,14 @@ class Vocabulary:
         entities: terms of kind ``concept``; those of kind ``ignored`` only look like one (the *side port* of a tube is no port).
         cues: terms of all other kinds.
         compositions: (organ, quality) → finding.
+        narrower: (finding, site) → the finding that has its name from that site.
         quantities: findings that "increased" and "decreased" measure rather than compare.
     """
 
     language: Language
     concepts: Mapping[str, Concept]
     compositions: Mapping[tuple[str, str], str]
+    narrower: Mapping[tuple[str, str], str]
     quantities: frozenset[str]
     entities: TermTree
     cues: TermTree
@@ -120,6 +122,7 @@ def load(language: Language = "en") -> Vocabulary:
         language=language,
         concepts=concepts,
         compositions=_compositions(table["findings"]),
+        narrower={(broad, site): name for name, entry in table["findings"].items() for broad, site in entry.get("at", {}).items()},
         quantities=frozenset(table["quantities"]),
         entities=entities,
         cues=_cue_tree(cues, language),

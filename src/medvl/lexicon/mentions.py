@@ -1,12 +1,14 @@
 """What a sentence mentions: its words, the cues among them, its clauses, and its entities.
 
 An entity is a concept named outright (*effusion*), or an organ that a predicate speaks of: a quality makes it a finding (*the heart is
-enlarged* → cardiomegaly), normality makes it a normal organ (*the lungs are clear*). An organ without a predicate is only a place.
+enlarged* → cardiomegaly), normality makes it a normal organ (*the lungs are clear*), and in a clause that says nothing else a change
+makes it an organ that is compared (*the heart is stable*). An organ without a predicate is only a place.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from medvl.lexicon.concepts import Vocabulary
@@ -16,6 +18,9 @@ REACH = 6  # words between a quality and the organ after it: "enlargement of the
 LONGEST_VERDICT = 8  # words of a sentence that calls everything normal
 STEPPED_OVER = ("severity", "sides", "determiners", "places", "sites", "onset", "distribution", "qualities", "change")
 DENIALS = ("no", "without", "sin")
+GROWTH = ("enlarged", "increased", "large")
+SMALL_WORDS = 3
+SIZED = ("heart", "mediastinum", "cardiomediastinal_silhouette", "hila", "aorta")  # organs that a larger size makes a finding of
 GENERIC = ("tube", "catheter", "drain", "pacing_lead", "support_device")
 """Devices that, named after a more specific one, are the same one: *the PICC … the catheter*."""
 
@@ -91,12 +96,13 @@ def analyse(text: str, sentence: list[Word], vocabulary: Vocabulary) -> Analysis
     named = [m for m in vocabulary.entities.matches(sentence) if "concept" in m.meanings]
     concepts = [m for m in named if vocabulary.concepts[m.meanings["concept"]].kind != "organ"]
     organs = [m for m in named if vocabulary.concepts[m.meanings["concept"]].kind == "organ"]
-    cues, concepts = _settle(vocabulary.cues.matches(sentence), concepts, organs, sentence)
+    cues, concepts = _settle(concepts, organs, sentence, vocabulary)
     analysis = Analysis(text, sentence, _outside(cues, concepts))
     analysis.cue_at = _covering(analysis.cues, len(sentence))
     analysis.clause = _clauses(analysis)
     entities = [Entity(m.meanings["concept"], m.start, m.end, why="named") for m in concepts]
     entities += _predicated(analysis, organs, concepts, vocabulary)
+    entities += _compared(analysis, organs, entities, vocabulary)
     entities = entities or _all_normal(analysis, organs)
     analysis.entities = _without_repeats(sorted(entities, key=lambda e: (e.start, e.end)), analysis, vocabulary)
     analysis.entity_at = [-1] * len(sentence)
@@ -106,10 +112,10 @@ def analyse(text: str, sentence: list[Word], vocabulary: Vocabulary) -> Analysis
     return analysis
 
 
-def _settle(cues: list[Match], concepts: list[Match], organs: list[Match], sentence: list[Word]) -> tuple[list[Match], list[Match]]:
+def _settle(concepts: list[Match], organs: list[Match], sentence: list[Word], vocabulary: Vocabulary) -> tuple[list[Match], list[Match]]:
     """Where *without abnormality* and a concept share words: a predicate of the organ before it, else a denial of the concept."""
     settled: list[Match] = []
-    for cue in cues:
+    for cue in _without_denied_growth(concepts, organs, sentence, vocabulary):
         last = cue.end + (sentence[cue.start].folded in DENIALS)  # "without abnormality" runs into what follows it directly
         inner = next((c for c in concepts if cue.start < c.start < last), None) if "normal" in cue.meanings else None
         if inner is None:
@@ -122,8 +128,34 @@ def _settle(cues: list[Match], concepts: list[Match], organs: list[Match], sente
     return settled, concepts
 
 
+def _without_denied_growth(concepts: list[Match], organs: list[Match], sentence: list[Word], vocabulary: Vocabulary) -> Iterator[Match]:
+    """The cues; *no enlargement of* an organ denies that it is large, unless the sentence compares, and is then no change."""
+    cues = vocabulary.cues.matches(sentence)
+    compares = any("comparison" in cue.meanings for cue in cues)
+    for cue in cues:
+        if "change" not in cue.meanings or sentence[cue.start].folded not in DENIALS:
+            yield cue
+            continue
+        rest = vocabulary.cues.matches(sentence[cue.start + 1 : cue.end])
+        quality = next((m.meanings["qualities"] for m in rest if m.meanings.get("qualities") in GROWTH), None)
+        if any(cue.start < c.start < cue.end for c in concepts):
+            yield Match(cue.start, cue.start + 1, {"negation_before": "before"})
+        elif quality and not compares and any(_follows(o, cue, sentence, vocabulary) for o in organs):
+            yield Match(cue.start, cue.start + 1, {"negation_before": "before"})
+            yield Match(cue.start + 1, cue.end, {"qualities": quality})
+        else:
+            yield cue
+
+
+def _follows(organ: Match, cue: Match, sentence: list[Word], vocabulary: Vocabulary) -> bool:
+    """Whether nothing but small words stands between a cue and the organ after it."""
+    between = sentence[cue.end : organ.start]
+    small = all(m.meanings.keys() & {"places", "determiners"} for m in vocabulary.cues.matches(between))
+    return small and organ.start >= cue.end and len(between) <= SMALL_WORDS
+
+
 def _outside(cues: list[Match], concepts: list[Match]) -> list[Match]:
-    """Cues inside a concept's name say nothing more, but for places, form and a denial that it begins with."""
+    """Cues inside a concept's name say nothing more, but for places, both sides, form and a denial that it begins with."""
     starts = [c.start for c in concepts]
     kept = []
     for cue in cues:
@@ -133,6 +165,8 @@ def _outside(cues: list[Match], concepts: list[Match]) -> list[Match]:
             kept.append(cue)
             continue
         meanings = {k: v for k, v in cue.meanings.items() if k in ("sites", "morphology", "distribution", "onset", "severity")}
+        if cue.meanings.get("sides") == "bilateral":
+            meanings["sides"] = "bilateral"
         if cue.start == concepts[index].start and "negation_before" in cue.meanings:
             meanings["negation_before"] = "before"
         if meanings:
@@ -226,6 +260,25 @@ def _joined(cue: Match, organ: Match, vocabulary: Vocabulary, normal: bool, *, a
     if finding is None:
         return None
     return Entity(finding, organ.start, organ.end, span, said_after=after, why=f"{name} + {cue.meanings['qualities']}")
+
+
+def _compared(analysis: Analysis, organs: list[Match], entities: list[Entity], vocabulary: Vocabulary) -> list[Entity]:
+    """*The heart is stable*, *the heart is larger than before*, in a clause of its own: what has grown is large, the rest is compared."""
+    told = {analysis.clause[entity.start] for entity in entities}
+    found: list[Entity] = []
+    for cue in analysis.of_kind("change"):
+        clause, value = analysis.clause[cue.start], cue.meanings["change"]
+        if clause in told or value not in ("stable", "worse", "improved"):
+            continue
+        told.add(clause)
+        for organ in (o for o in organs if analysis.clause[o.start] == clause):
+            name = organ.meanings["concept"]
+            measure = name == "lung_volumes" and value != "stable"  # less volume is no improvement
+            if name == "film" or measure or any(e.why.startswith(f"{name}, ") for e in found):
+                continue
+            grown = vocabulary.compositions[name, "enlarged"] if name in SIZED and value == "worse" else name
+            found.append(Entity(grown, organ.start, organ.end, why=f"{name}, compared"))
+    return found
 
 
 def _all_normal(analysis: Analysis, organs: list[Match]) -> list[Entity]:

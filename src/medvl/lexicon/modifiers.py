@@ -7,17 +7,37 @@ with items that bring none of their own, backward over the list that a verb ends
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 
 from medvl.lexicon.concepts import Vocabulary
 from medvl.lexicon.mentions import Analysis
-from medvl.lexicon.terms import Match
+from medvl.lexicon.terms import Match, fold
 
 MEASURE = re.compile(
     r"\d+(?:[.,]\d+)?(?:\s*(?:x|×|by|por|to|a|-)\s*\d+(?:[.,]\d+)?){0,2}[\s-]*(?:cm|mm|centimet(?:er|re)s?|millimet(?:er|re)s?|cent[ií]metros?|mil[ií]metros?)\b",
     re.IGNORECASE,
 )
+ADVERBS = ("ly", "ment")  # as folded
+AMOUNTS = frozenset(
+    {"increase", "decrease", "improvement", "progression", "reduction", "growth", "enlargement", "interval"}
+    | {
+        fold(w, "es")
+        for w in ("aumento", "incremento", "disminución", "descenso", "reducción", "mejoría", "empeoramiento", "progresión", "regresión")
+    }
+)
+"""Nouns of change: a degree before them is theirs."""
+LEVELLED = {
+    site: level
+    for level, sites in (
+        ("upper", ("upper lobe", "upper lung")),
+        ("middle", ("middle lobe", "mid lung")),
+        ("lower", ("lower lobe", "lower lung")),
+    )
+    for site in sites
+}
+"""Site → its level among its like: *upper and lower lobes* share the noun."""
 KINDS = ("severity", "onset", "morphology", "distribution", "change", "placement", "tips", "past", "other_source", "limitation")
 SHARED = ("change", "place")
 WITHIN_PLACE = ("determiners", "sides", "sites", "severity")
@@ -72,9 +92,24 @@ def _owners(analysis: Analysis, cue: Match, kind: str, vocabulary: Vocabulary) -
     if kind in ("placement", "tips"):
         return _device(analysis, cue, vocabulary)
     owners = _targets(analysis, cue.start, cue.end, kind)
+    if kind == "severity" and (change := _graded_change(analysis, cue)) is not None:
+        bare = "directional" in change.meanings and not _compares(analysis)  # "mildly increased opacity" grades the opacity
+        return [i for i in owners if bare and analysis.entities[i].concept in vocabulary.quantities]
     if kind == "change" and "directional" in cue.meanings and not _compares(analysis):
         owners = [i for i in owners if analysis.entities[i].concept not in vocabulary.quantities]
     return owners
+
+
+def _graded_change(analysis: Analysis, cue: Match) -> Match | None:
+    """The change that a word of degree grades: *slightly larger*, *slight decrease*, *has decreased slightly*; not *small, unchanged*."""
+    words = analysis.words
+    adverb = words[cue.end - 1].folded.endswith(ADVERBS)
+    after = analysis.cue_at[cue.end] if cue.end < len(words) else None
+    if after is not None and "change" in after.meanings and analysis.entity_at[after.start] < 0:
+        return after if adverb or any(w.folded in AMOUNTS for w in words[after.start : after.end]) else None
+    before = analysis.cue_at[cue.start - 1] if cue.start > 0 else None
+    qualifies = cue.end < len(words) and (analysis.entity_at[cue.end] >= 0 or (after is not None and "qualities" in after.meanings))
+    return before if adverb and not qualifies and before is not None and "change" in before.meanings else None
 
 
 def _compares(analysis: Analysis) -> bool:
@@ -165,17 +200,64 @@ def _places(analysis: Analysis, vocabulary: Vocabulary) -> list[Place]:
     found: list[Place] = []
     for cue in analysis.cues:
         side, site = cue.meanings.get("sides"), cue.meanings.get("sites")
+        levelled = site is None and "levels" in cue.meanings
+        if levelled:
+            site = _shared_noun(analysis, cue)
+        if side == "bilateral" and _sided_next(analysis, cue.end):  # "both left and right"
+            side = None
         inside = analysis.entity_at[cue.start]
         if inside >= 0 and site in vocabulary.concepts[analysis.entities[inside].concept].sites:
             site = None
         if side is None and site is None:
             continue
         last = found[-1] if found else None
-        if last is not None and _adjoining(analysis, last.end, cue.start) and not (side and last.side):
+        near = last is not None and (
+            _adjoining(analysis, last.end, cue.start) or (site in LEVELLED and _listed(analysis, last, cue, levelled))
+        )
+        if last is not None and near and not (side and last.side):
             found[-1] = Place(side or last.side, (*last.sites, *((site,) if site else ())), last.start, cue.end)
         else:
             found.append(Place(side, (site,) if site else (), cue.start, cue.end))
+    for place, following in itertools.pairwise(found):
+        if place.side and not place.sites and following.side and _only_links(analysis, place.end, following.start):
+            place.sites = following.sites  # "left and right lower lobe"
     return found
+
+
+def _shared_noun(analysis: Analysis, cue: Match) -> str | None:
+    """The site of a bare *upper* whose noun stands with another level: *upper and lower lobes*, *lóbulos superior e inferior*."""
+    for step, position in ((1, cue.end), (-1, cue.start - 1)):
+        while 0 <= position < len(analysis.words):
+            other = analysis.cue_at[position]
+            site = other.meanings.get("sites") if other else None
+            if site in LEVELLED:
+                like = [s for s in LEVELLED if s.split()[-1] == site.split()[-1]]
+                return next(s for s in like if LEVELLED[s] == cue.meanings["levels"])
+            joined = _is_link(analysis, position) or any(analysis.has(position, k) for k in ("levels", "sides", "determiners"))
+            if not joined:
+                break
+            position += step
+    return None
+
+
+def _listed(analysis: Analysis, place: Place, cue: Match, levelled: bool) -> bool:
+    """Whether a site goes on a list of levels that share their noun and their side."""
+    ends_bare = analysis.has(place.end - 1, "levels") and not analysis.has(place.end - 1, "sites")
+    return bool(place.sites) and (levelled or ends_bare) and _only_links(analysis, place.end, cue.start)
+
+
+def _only_links(analysis: Analysis, start: int, end: int) -> bool:
+    return start < end and all(_is_link(analysis, p) or analysis.has(p, "determiners") for p in range(start, end))
+
+
+def _is_link(analysis: Analysis, position: int) -> bool:
+    return analysis.words[position].folded == "," or analysis.has(position, "links")
+
+
+def _sided_next(analysis: Analysis, position: int) -> bool:
+    while position < len(analysis.words) and analysis.has(position, "determiners"):
+        position += 1
+    return position < len(analysis.words) and analysis.has(position, "sides")
 
 
 def _adjoining(analysis: Analysis, end: int, start: int) -> bool:

@@ -29,6 +29,7 @@ SKIPPED_SECTIONS = ("hist", "none")
 TUBE_ABOVE_CARINA = (2.0, 7.0)  # centimetres that are a proper position of an endotracheal tube's tip
 CHANGES: tuple[Change, ...] = ("resolved", "new", "worse", "improved", "stable")  # the first that is said counts
 FORMER_WITHIN = 5  # words before a name
+FORMER_AFTER = 3  # and after it: "effusion at the base seen previously"
 NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 
 
@@ -133,15 +134,16 @@ def _entity_rows(
     placement, tip = _position(concept, modifiers, analysis, vocabulary, explanation) if concept.kind == "device" else (None, None)
     rows = []
     for place in _separate(modifiers.places, entity) or (None,):
+        narrow = next((n for s in (place.sites if place else ()) if (n := vocabulary.narrower.get((entity.concept, s)))), entity.concept)
         rows.append(
             Row(
-                concept=entity.concept,
+                concept=narrow,
                 entity=analysis.quoted(entity.start, entity.end),
                 category=concept.category,
                 status="negative" if negative else "positive",
                 certainty="tentative" if standing.tentative else "definitive",
                 side=cast(Side | None, place.side) if place else None,
-                sites=tuple(s for s in place.sites if s not in concept.sites) if place else (),
+                sites=tuple(s for s in place.sites if s not in vocabulary.concepts[narrow].sites) if place else (),
                 severity=severity,
                 measurement=modifiers.measurements[0] if modifiers.measurements else None,
                 change=change,
@@ -161,10 +163,10 @@ def _entity_rows(
 def _formerly(entity: Entity, analysis: Analysis) -> bool:
     """*The previously seen effusion*, *derrame previo*: the name says that it was there."""
     clause = analysis.clause[entity.start]
-    before = range(max(0, entity.start - FORMER_WITHIN), entity.start)
+    before, after = range(max(0, entity.start - FORMER_WITHIN), entity.start), range(entity.end, entity.end + FORMER_AFTER)
     if any(analysis.has(p, "former") and analysis.clause[p] == clause and not _denied(analysis, p) for p in before):
         return True
-    return entity.end < len(analysis.words) and analysis.has(entity.end, "former")
+    return any(p < len(analysis.words) and analysis.has(p, "former") and analysis.clause[p] == clause for p in after)
 
 
 def _denied(analysis: Analysis, position: int) -> bool:

@@ -46,6 +46,24 @@ MEANINGS: dict[str, tuple[str, str, float | None]] = {
 }
 """Metric → printed name, meaning, the value of chance. Others are printed under their own name."""
 
+REPORT_NAMES = {
+    "bleu_bleu_1": "BLEU-1",
+    "bleu_bleu_4": "BLEU-4",
+    "rouge_l_rouge_l": "ROUGE-L",
+    "meteor_meteor": "METEOR, exact words and stems",
+    "cider_cider": "CIDEr-D",
+    "chexpert_f1_rules_micro_f1_14": "CheXpert F1 by rules, micro, 14 findings",
+    "chexpert_f1_rules_macro_f1_14": "CheXpert F1 by rules, macro, 14 findings",
+    "chexpert_f1_rules_micro_f1_5": "CheXpert F1 by rules, micro, 5 findings",
+    "temporal_entities_temporal_f1": "Temporal entity F1",
+    "prior_reference_prior_reference_rate": "Share that refer to an earlier study",
+    "length_and_repetition_words": "Words a report",
+    "radfact_logical_precision": "RadFact logical precision",
+    "radfact_logical_recall": "RadFact logical recall",
+    "radfact_logical_f1": "RadFact logical F1",
+}
+"""Statistic of retrieved reports → printed name. Others are printed under their own name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -88,9 +106,20 @@ class Measure:
         return self.headline.name
 
 
+@dataclass(frozen=True, slots=True)
+class ReportFigure:
+    """A metric of reports that were retrieved: by the trained model, by the untrained one, and of one report for everybody."""
+
+    name: str
+    retrieved: Interval
+    untrained: Interval | None
+    constant: Interval
+
+
 def measures(results: Mapping[str, Any]) -> list[Measure]:
-    """The metrics of ``results.json`` in order, findings from the best to the weakest."""
-    found = [_measure(name, entry, results.get("per_finding", {}).get(name, {})) for name, entry in results["metrics"].items()]
+    """The metrics of ``results.json`` in order, findings from the best to the weakest; those of reports are ``report_figures``."""
+    entries = {name: entry for name, entry in results["metrics"].items() if "constant" not in entry}
+    found = [_measure(name, entry, results.get("per_finding", {}).get(name, {})) for name, entry in entries.items()]
     chosen_on = results.get("protocol", {}).get("phrase_grounding", {}).get("best_threshold_chosen_on")
     if chosen_on is None:
         return found
@@ -98,9 +127,23 @@ def measures(results: Mapping[str, Any]) -> list[Measure]:
     return [replace(m, meaning=f"{m.meaning} Chosen on {chosen_on}.") if m.name == best else m for m in found]
 
 
+def report_figures(results: Mapping[str, Any]) -> list[ReportFigure]:
+    """The metrics of ``results.json`` that have a constant report beside them, in order."""
+    entries = {name: entry for name, entry in results["metrics"].items() if "constant" in entry}
+    return [
+        ReportFigure(_report_name(name.removeprefix("reports_")), row.trained, row.untrained, _interval(entry["constant"]))
+        for name, entry in entries.items()
+        for row in [_row(name, entry)]
+    ]
+
+
 def what_was_learned(results: Mapping[str, Any]) -> list[str]:
     """Plain sentences on each headline figure that has an untrained model beside it."""
     return [sentence for measure in measures(results) for sentence in _sentences(measure)]
+
+
+def _report_name(name: str) -> str:
+    return REPORT_NAMES.get(name, spoken(name))
 
 
 def _sentences(measure: Measure) -> Iterator[str]:

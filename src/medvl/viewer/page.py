@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from medvl.records import Box, PrivacyPolicy
 from medvl.runtime.files import write_text
 from medvl.viewer.curves import Curve, curve_svg
-from medvl.viewer.measures import Measure
+from medvl.viewer.measures import Measure, ReportFigure
 from medvl.viewer.overlay import film
 
 
@@ -56,6 +56,7 @@ def write_page(
     title: str,
     summary: Sequence[str],
     measures: Sequence[Measure] = (),
+    reports: Sequence[ReportFigure] = (),
     curves: Sequence[Curve] = (),
     examples: Sequence[Example] = (),
     out_of_distribution: Sequence[Example] = (),
@@ -69,6 +70,7 @@ def write_page(
         title: its heading.
         summary: what was learned, one plain sentence each; see ``measures.what_was_learned``.
         measures: the figures, from ``measures.measures``.
+        reports: figures of retrieved reports, from ``measures.report_figures``.
         curves: of training.
         examples: pictures from the data that was measured.
         out_of_distribution: pictures from elsewhere, labelled as such.
@@ -83,6 +85,7 @@ def write_page(
             title=title,
             summary=summary,
             measures=measures,
+            reports=reports,
             curves=curves,
             examples=examples,
             out_of_distribution=out_of_distribution,

@@ -1,0 +1,217 @@
+"""Scoring reports: several metrics over the same samples, one matrix of resamples, everything needed to rebuild and to compare.
+
+    samples (prediction beside reference)  →  metric → Scores  →  value, percentile interval over patients
+
+A metric is a function of texts (``OnTexts`` hands it the reports as text) or asks a judge about phrases (``RadFact``). Every figure comes
+from columns per sample that are kept, so a table is rebuilt and two systems are compared from files alone (``report_files``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+from medvl.data.report_samples import ReportSample, is_empty, plain_text
+from medvl.judges.judge import Judge
+from medvl.metrics.bootstrap import Estimate, estimate, resample
+from medvl.metrics.radfact.metric import RadFactMetric
+from medvl.metrics.radfact.study import BoxArithmetic, StudyResult
+from medvl.metrics.scores import Scores
+from medvl.records import PrivacyPolicy
+from medvl.runtime.errors import UserError
+from medvl.runtime.privacy import strictest
+
+
+class CannotScore(UserError):
+    """A metric needs what the samples or the call do not have."""
+
+
+class ReportMetric(Protocol):
+    """One metric over report samples that have both sides."""
+
+    def __call__(self, samples: Sequence[ReportSample], judge: Judge | None) -> Scores:
+        """Scores in the order of the samples."""
+
+
+@dataclass(frozen=True)
+class OnTexts:
+    """A metric of two lists of texts; phrases are joined by a space.
+
+    Attributes:
+        metric: e.g. ``medvl.metrics.text.bleu`` with its options filled in.
+    """
+
+    metric: Callable[[Sequence[str], Sequence[str]], Scores]
+
+    def __call__(self, samples: Sequence[ReportSample], judge: Judge | None) -> Scores:
+        """The metric of the samples' texts; the judge is not asked."""
+        return self.metric([plain_text(s.prediction or "") for s in samples], [plain_text(s.reference or "") for s in samples])
+
+
+class RadFact:
+    """RadFact with the judge of the call.
+
+    Args:
+        compat: ``radfact`` for the official numbers, faults included.
+        boxes: ``analytic`` or ``raster-224``; the default follows ``compat``.
+        box_precision_threshold: boxes are entailed above this share.
+
+    Attributes:
+        results: each study's judged phrases, of the last call.
+        counters: what was lost, invented or rewritten on the way, of the last call.
+        official: the official table of the last call; only with ``compat``.
+    """
+
+    def __init__(
+        self, compat: Literal["radfact"] | None = None, boxes: BoxArithmetic | None = None, box_precision_threshold: float = 0.5
+    ) -> None:
+        self.compat, self.boxes, self.box_precision_threshold = compat, boxes, box_precision_threshold
+        self.results: list[StudyResult] = []
+        self.counters: dict[str, float] = {}
+        self.official: dict[str, float] | None = None
+
+    def __call__(self, samples: Sequence[ReportSample], judge: Judge | None) -> Scores:
+        """Judge every phrase of every sample, both ways.
+
+        Raises:
+            CannotScore: without a judge, or if the samples are of several languages.
+            PrivacyError: if the judge may not see the samples.
+        """
+        if judge is None:
+            raise CannotScore("radfact needs a judge: give judge=rules, judge=endpoint, …")
+        languages = {sample.language or "en" for sample in samples}
+        if len(languages) > 1:
+            raise CannotScore(f"radfact judges reports of one language at a time, these are in {', '.join(sorted(languages))}")
+        metric = RadFactMetric(
+            judge,
+            self.compat,
+            boxes=self.boxes,
+            box_precision_threshold=self.box_precision_threshold,
+            language=languages.pop(),
+            privacy=strictest(sample.privacy for sample in samples),
+            dataset=", ".join(sorted({sample.dataset or "reports" for sample in samples})),
+        )
+        predictions = {sample.example_id: sample.prediction for sample in samples}
+        references = {sample.example_id: sample.reference for sample in samples}
+        self.results = metric.compute_results_per_sample(predictions, references)
+        self.counters = metric.counters
+        self.official = metric.aggregate_results(self.results)[1] if self.compat else None
+        return metric.scores()
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are drawn.
+
+    Attributes:
+        replicates: resamples of the patients.
+        seed: of the draw.
+    """
+
+    replicates: int = 1000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What scoring found.
+
+    Attributes:
+        samples: those scored, with both sides.
+        scores: metric → columns and statistics.
+        figures: metric → statistic → value with its interval.
+        counts: samples, patients, what was missing or empty, and what a judge lost or invented.
+        judge: its name, prompt hash and whatever it was allowed; ``None`` if none was asked.
+        phrases: RadFact's judged phrases per study, where it ran.
+        official: RadFact's official table, where it ran in compat mode.
+        bootstrap: how intervals were drawn.
+    """
+
+    samples: tuple[ReportSample, ...] = field(repr=False)
+    scores: Mapping[str, Scores]
+    figures: Mapping[str, Mapping[str, Estimate]]
+    counts: Mapping[str, float]
+    judge: Mapping[str, Any] | None = None
+    phrases: tuple[StudyResult, ...] = field(default=(), repr=False)
+    official: Mapping[str, float] | None = None
+    bootstrap: Bootstrap = field(default_factory=Bootstrap)
+
+    @property
+    def privacy(self) -> PrivacyPolicy:
+        """The strictest policy of the samples."""
+        return strictest(sample.privacy for sample in self.samples)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``results.json``: figures by ``metric/statistic``, protocols, counts, judge."""
+        return {
+            "schema_version": 1,
+            "metrics": {f"{m}/{name}": asdict(e) for m, figures in self.figures.items() for name, e in figures.items()},
+            "protocol": {name: {**scores.protocol, "signature": scores.signature} for name, scores in self.scores.items()},
+            "counts": dict(self.counts),
+            "judge": self.judge,
+            "bootstrap": {**asdict(self.bootstrap), "unit": "patient" if any(s.patient_id for s in self.samples) else "sample"},
+            "privacy": self.privacy,
+        }
+
+
+def score(
+    samples: Sequence[ReportSample],
+    *,
+    metrics: Mapping[str, ReportMetric],
+    judge: Judge | None = None,
+    bootstrap: Bootstrap | None = None,
+    counts: Mapping[str, int] | None = None,
+) -> Result:
+    """Score predictions against references.
+
+    Args:
+        samples: with both sides; see ``report_samples.join``.
+        metrics: name → metric, as the files of ``configs/metric`` make them.
+        judge: asked by the metrics that need one.
+        bootstrap: 1,000 replicates of seed 0 by default; the unit is the patient, or the sample where no patient is known.
+        counts: of the samples left out before, to be reported.
+
+    Raises:
+        CannotScore: without a sample or a metric, or if a metric lacks what it needs.
+        PrivacyError: if the judge may not see the samples.
+    """
+    if not samples or not metrics:
+        raise CannotScore("scoring needs at least one sample and one metric")
+    drawn = bootstrap or Bootstrap()
+    found = {name: metric(samples, judge) for name, metric in metrics.items()}
+    asked = [metric for metric in metrics.values() if isinstance(metric, RadFact)]
+    return Result(
+        samples=tuple(samples),
+        scores=found,
+        figures=figures_of(found, units(samples), drawn),
+        counts={**_counts(samples), **(counts or {}), **{k: v for metric in asked for k, v in metric.counters.items()}},
+        judge=_described(judge) if judge is not None and asked else None,
+        phrases=tuple(result for metric in asked[:1] for result in metric.results),
+        official=next((metric.official for metric in asked if metric.official), None),
+        bootstrap=drawn,
+    )
+
+
+def figures_of(scores: Mapping[str, Scores], clusters: Sequence[str], bootstrap: Bootstrap) -> dict[str, dict[str, Estimate]]:
+    """Metric → statistic → estimate, all on one matrix of resamples."""
+    weights = resample(clusters, replicates=bootstrap.replicates, seed=bootstrap.seed)
+    return {metric: {name: estimate(s, weights) for name, s in of.statistics.items()} for metric, of in scores.items()}
+
+
+def units(samples: Sequence[ReportSample]) -> list[str]:
+    """What the bootstrap draws: each sample's patient, or the sample itself where no patient is known."""
+    return [sample.patient_id or f"sample {sample.example_id}" for sample in samples]
+
+
+def _counts(samples: Sequence[ReportSample]) -> dict[str, int]:
+    return {
+        "samples": len(samples),
+        "patients": len(set(units(samples))),
+        "empty_predictions": sum(is_empty(sample.prediction or "") for sample in samples),
+        "empty_references": sum(is_empty(sample.reference or "") for sample in samples),
+    }
+
+
+def _described(judge: Judge) -> dict[str, Any]:
+    return {"name": judge.name, "prompt_hash": judge.prompt_hash, "allowances": getattr(judge, "allowances", [])}
