@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 from medvl.cli.train import plan
 from medvl.runtime.config import check_targets, compose, config_folder, instantiate, on_meta, require_complete
 
-EXPERIMENTS = {"quickstart": 1_951_681}  # name → parameters at full size
+EXPERIMENTS = {"quickstart": 1_951_681, "rad_dino": 86_580_480, "scaling_laws": 86_580_480}  # name → parameters at full size
+SCALES = sorted(p.stem for p in (config_folder() / "scale").glob("*.yaml"))
 DATA = sorted(p.stem for p in (config_folder() / "data").glob("*.yaml"))
 BENCHMARKS = sorted(p.stem for p in (config_folder() / "benchmark").glob("*.yaml"))
 
@@ -40,6 +41,18 @@ def test_every_experiment_composes_and_has_the_stated_size(experiment, parameter
     assert plan(config)["parameters"] == parameters
 
 
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_builds_what_it_trains_at_every_scale_without_memory(experiment):
+    for scale in SCALES:
+        config = compose("train", [f"experiment={experiment}", f"scale={scale}"])
+        require_complete(config)
+
+        with on_meta():
+            module = instantiate(config.training, model=instantiate(config.model))
+
+        assert all(parameter.is_meta for parameter in module.parameters())
+
+
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
 def test_every_benchmark_composes_with_every_dataset(data, benchmark):
@@ -55,7 +68,7 @@ def test_every_benchmark_composes_with_every_dataset(data, benchmark):
     [
         *(["prepare", f"data={data}"] for data in DATA),
         *(["evaluate", "data=phantom", f"benchmark={benchmark}", "trained=x"] for benchmark in BENCHMARKS),
-        *(["train", f"experiment={experiment}"] for experiment in EXPERIMENTS),
+        *(["train", f"experiment={experiment}", f"scale={scale}"] for experiment in EXPERIMENTS for scale in SCALES),
     ],
     ids=" ".join,
 )

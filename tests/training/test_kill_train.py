@@ -7,5 +7,6 @@ from kill_train import suite
 
 @pytest.mark.slow
 @pytest.mark.distributed
-def test_two_kills_change_no_bit(tmp_path):
-    assert suite(tmp_path, kills=2, seed=0, steps=30) == []
+@pytest.mark.parametrize("experiment", ["quickstart", "rad_dino"])
+def test_two_kills_change_no_bit(experiment, tmp_path):
+    assert suite(experiment, tmp_path, kills=2, seed=0, steps=30) == []

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from medvl.data.prepared import PreparedDataset
 from medvl.data.sampler import LastBatch, ResumableSampler
 from medvl.data.samples import Crop, ImageSamples, Sample, collate
+from medvl.data.subsets import PatientSubset
 from medvl.data.transforms import Augmentation
 from medvl.runtime.memory import keep_freed_memory
 
@@ -52,6 +53,7 @@ class RadiographDataModule(LightningDataModule):
         last_batch: of the training split: an incomplete last batch is dropped, kept, or cut to even shares. Other splits keep every
             sample, but for at most (processes - 1) when several processes share the last batch.
         train_split, val_split, test_split: the names of the splits, as the dataset spells them.
+        patients: which part of the training patients takes part; all if not given.
     """
 
     def __init__(
@@ -69,13 +71,14 @@ class RadiographDataModule(LightningDataModule):
         train_split: str = "train",
         val_split: str = "validate",
         test_split: str = "test",
+        patients: PatientSubset | None = None,
     ) -> None:
         super().__init__()
         keep_freed_memory()  # a batch is as large as the last: without this, faulting in its pages costs more than filling it
         self.folder, self.batch_size, self.seed, self.num_workers = Path(folder), batch_size, seed, num_workers
         self.crop, self.augmentation, self.last_batch = Crop(crop, short_side), augmentation, last_batch
         self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
-        self._make_samples = samples
+        self.patients, self._make_samples = patients, samples
         self._prepared: PreparedDataset | None = None
         self._made: dict[str, ImageSamples] = {}
         self._sampler: ResumableSampler | None = None
@@ -91,8 +94,11 @@ class RadiographDataModule(LightningDataModule):
     def samples(self, split: str) -> ImageSamples:
         """The samples of a split; those of the training split with augmentation."""
         if split not in self._made:
-            augmentation = self.augmentation if split == self.train_split else None
-            self._made[split] = self._make_samples(self.prepared, split=split, crop=self.crop, seed=self.seed, augmentation=augmentation)
+            training, prepared = split == self.train_split, self.prepared
+            if training and self.patients is not None:
+                prepared = self.patients.of(prepared, split)
+            augmentation = self.augmentation if training else None
+            self._made[split] = self._make_samples(prepared, split=split, crop=self.crop, seed=self.seed, augmentation=augmentation)
         return self._made[split]
 
     def train_dataloader(self) -> ResumableLoader:

@@ -70,7 +70,7 @@ class PreparedDataset:
         self._places = np.stack(numbers, axis=1, dtype=np.int64)
         self._shards = ShardReader(self.folder)
 
-    def __reduce__(self) -> tuple[type[PreparedDataset], tuple[Path]]:
+    def __reduce__(self) -> tuple[type[PreparedDataset], tuple[Any, ...]]:
         return PreparedDataset, (self.folder,)
 
     def __len__(self) -> int:

@@ -105,7 +105,8 @@ class DavitTower(nn.Module):
         maps = self.net.forward_features(pixels)  # (B, D, h, w)
         mean = maps.mean(dim=(2, 3), keepdim=True)
         if norm:
-            maps, mean = self.net.head.norm(maps), self.net.head.norm(mean)
+            last_norm = self.net.get_submodule("head.norm")
+            maps, mean = last_norm(maps), last_norm(mean)
         return EncoderOutput(mean.flatten(1), (maps.flatten(2).transpose(1, 2),), (maps.shape[2], maps.shape[3]), (mean.flatten(1),))
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from medvl.models.linear import Linear, linear
+from medvl.models.linear import linear
 
 
 class DinoHead(nn.Module):

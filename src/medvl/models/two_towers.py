@@ -1,7 +1,7 @@
 """An image tower and a text tower that meet by cosine (CLIP, Radford et al. 2021; UniCL, Yang et al. 2022; MedImageInsight, 2024).
 
-The image tower is any encoder with ``standardize`` and ``encode``; its class token, or what stands for it, is projected, as is the mean of the
-text tower's tokens. Departure from MedImageInsight: the text tower is a BERT-like transformer with a vocabulary of the training texts.
+The image tower's class token, or what stands for it, is projected, as is the mean of the text tower's tokens. Departure from
+MedImageInsight: the text tower is a BERT-like transformer with a vocabulary of the training texts.
 """
 
 from __future__ import annotations

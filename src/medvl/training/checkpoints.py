@@ -6,7 +6,6 @@ more when Ctrl-C or SIGTERM asks the run to stop; the flag is read after a whole
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from medvl.runtime.errors import InvalidValue
+from medvl.runtime.errors import InvalidValue, UserError, did_you_mean
 from medvl.runtime.files import atomic_path
 from medvl.runtime.signals import StopRequest
+from medvl.training.family import ModelTraining
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -61,19 +61,26 @@ class ResumePoint(Callback):
 class BestModel(Callback):
     """Exports the model whenever the watched validation metric improves; its state travels in the checkpoint."""
 
-    def __init__(self, save: Callable[[LightningModule], None], *, metric: str, higher_is_better: bool) -> None:
-        self.save, self.metric, self.higher_is_better = save, metric, higher_is_better
+    def __init__(self, folder: Path, *, metric: str, higher_is_better: bool) -> None:
+        self.folder, self.metric, self.higher_is_better = folder, metric, higher_is_better
         self.value: float | None = None
         self.step = 0
 
     def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
-        """Compare and, if better, export."""
+        """Compare and, if better, export.
+
+        Raises:
+            UserError: if the watched metric was not measured.
+        """
+        if self.metric not in trainer.callback_metrics:
+            measured = [name for name in trainer.callback_metrics if name.startswith("val/")]
+            raise UserError(f"validation.watch={self.metric} is not measured{did_you_mean(self.metric, measured)}")
         value = float(trainer.callback_metrics[self.metric])
         if self.value is not None and (value <= self.value if self.higher_is_better else value >= self.value):
             return
         self.value, self.step = value, trainer.global_step
-        if trainer.is_global_zero:
-            self.save(module)
+        assert isinstance(module, ModelTraining)
+        module.export(self.folder)
 
     def state_dict(self) -> dict[str, Any]:
         """The best value so far and its step."""

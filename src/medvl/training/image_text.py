@@ -9,26 +9,33 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from tokenizers import Tokenizer
 from torch import Tensor
 
+from medvl.data.module import RadiographDataModule
+from medvl.data.samples import ImageTextSamples
+from medvl.models.checkpoints import save_image_text
 from medvl.models.image_text import ImageTextModel
+from medvl.models.tokenizer import train_wordpiece
 from medvl.objectives.contrastive import info_nce
 from medvl.objectives.phrase_to_patch import report_to_patch_similarity
-from medvl.runtime.distributed import gather_texts, gather_with_gradient
+from medvl.runtime.distributed import gather_texts, gather_with_gradient, rank
+from medvl.runtime.files import write_text
+from medvl.training.family import ModelTraining
 from medvl.training.schedules import warmup_cosine
 
 Batch = dict[str, Any]
 
 
-class ImageTextTraining(LightningModule):
+class ImageTextTraining(ModelTraining):
     """Wires model, objectives and AdamW with warm-up and cosine.
 
     Args:
-        model: with its tokenizer set before the first batch.
+        model: gets its tokenizer from ``prepare``, or has it set before the first batch.
         steps: length of the run, for the schedule.
         learning_rate, weight_decay, warmup_steps: of AdamW; biases, normalisations and the temperature are not decayed.
         local_weight: weight of the phrase-to-patch term; 0 leaves plain InfoNCE.
@@ -56,6 +63,21 @@ class ImageTextTraining(LightningModule):
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.local_weight, self.sharpness, self.phrases_per_report = local_weight, sharpness, phrases_per_report
         self.seed = seed
+
+    def prepare(self, folder: Path, batches: RadiographDataModule) -> dict[str, Any]:
+        """Make the vocabulary of the training texts once, ``tokenizer.json``; a resumed run reads it back."""
+        path = folder / "tokenizer.json"
+        if not path.exists():
+            samples = batches.samples(batches.train_split)
+            assert isinstance(samples, ImageTextSamples)
+            write_text(path, train_wordpiece(samples.texts(), self.model.config["vocabulary_size"]).to_str())
+        self.model.set_tokenizer(Tokenizer.from_file(str(path)))
+        return {}
+
+    def export(self, folder: Path) -> None:
+        """Write the model with its tokenizer."""
+        if rank() == 0:
+            save_image_text(self.model, folder)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed torch for this step, so that dropout is a function of (seed, step)."""

@@ -1,7 +1,7 @@
 """One training run, from a configuration to a folder: resumes where it was, keeps the best model, stops in good order.
 
-The folder (see the plan of the house): ``config.yaml``, ``provenance.json``, ``tokenizer.json``, ``log.csv``, ``checkpoints/last.ckpt``,
-``untrained/`` and ``model/`` (safetensors + config + tokenizer), and ``training.json`` once the run is complete.
+The folder (see the plan of the house): ``config.yaml``, ``provenance.json``, ``log.csv``, ``checkpoints/last.ckpt``, ``untrained/`` and
+``model/`` (as the family writes them), what else the family keeps, and ``training.json`` once the run is complete.
 """
 
 from __future__ import annotations
@@ -9,27 +9,22 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
-from tokenizers import Tokenizer
 
 from medvl.data.module import RadiographDataModule
-from medvl.data.samples import ImageTextSamples
-from medvl.models.checkpoints import save_image_text
-from medvl.models.image_text import ImageTextModel
-from medvl.models.tokenizer import train_wordpiece
 from medvl.runtime.config import instantiate
 from medvl.runtime.files import write_json, write_text
 from medvl.runtime.provenance import provenance
 from medvl.runtime.signals import StopRequest
 from medvl.training.checkpoints import AtomicCheckpointIO, BestModel, ResumePoint
-from medvl.training.image_text import ImageTextTraining
+from medvl.training.family import ModelTraining
 from medvl.training.log import CsvLog
 from medvl.training.progress import StepProgress
 
@@ -60,24 +55,25 @@ def train(config: DictConfig, folder: Path) -> TrainedRun:
     torch.manual_seed(config.seed)
     batches: RadiographDataModule = instantiate(config.batches)
     model = instantiate(config.model)
-    model.set_tokenizer(_tokenizer(folder, batches, config.model.vocabulary_size))
-    _describe(config, folder, batches, model)
-    module = instantiate(config.training, model=model)
+    module: ModelTraining = instantiate(config.training, model=model)
+    facts = {"parameters": sum(p.numel() for p in model.parameters()), **module.prepare(folder, batches)}
+    _describe(config, folder, batches, module, facts)
     with StopRequest() as stop:
-        best = BestModel(_export_to(folder / "model"), metric=config.validation.watch, higher_is_better=config.validation.higher_is_better)
+        best = BestModel(folder / "model", metric=config.validation.watch, higher_is_better=config.validation.higher_is_better)
         resume = ResumePoint(folder / "checkpoints" / "last.ckpt", every_steps=config.checkpoint.every_steps, stop=stop)
         trainer = _trainer(config, folder, [CsvLog(folder / "log.csv"), StepProgress(), best, resume])
         _fit(trainer, module, batches, resume.path)
     run = TrainedRun(folder, not resume.stopped, trainer.global_step, best.step, best.value)
     if run.complete and trainer.is_global_zero:
-        write_json(
-            folder / "training.json", {"schema_version": 1, "step": run.step, "best_step": run.best_step, "best_value": run.best_value}
-        )
+        outcome = {"schema_version": 1, "step": run.step, "best_step": run.best_step, "best_value": run.best_value}
+        write_json(folder / "training.json", {**outcome, **module.summary()})
     return run
 
 
-def _fit(trainer: Trainer, module: LightningModule, batches: RadiographDataModule, checkpoint: Path) -> None:
-    trainer.fit(module, datamodule=batches, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True)
+def _fit(trainer: Trainer, module: ModelTraining, batches: RadiographDataModule, checkpoint: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # a teacher is, by design
+        trainer.fit(module, datamodule=batches, ckpt_path=str(checkpoint) if checkpoint.exists() else None, weights_only=True)
 
 
 def _trainer(config: DictConfig, folder: Path, callbacks: list[Any]) -> Trainer:
@@ -99,36 +95,13 @@ def _trainer(config: DictConfig, folder: Path, callbacks: list[Any]) -> Trainer:
     )
 
 
-def _tokenizer(folder: Path, batches: RadiographDataModule, size: int) -> Tokenizer:
-    """The run's vocabulary: made of the training texts once, then read back, so that a resumed run has the same."""
-    path = folder / "tokenizer.json"
-    if not path.exists():
-        write_text(path, train_wordpiece(_training_texts(batches), size).to_str())
-    return Tokenizer.from_file(str(path))
-
-
-def _training_texts(batches: RadiographDataModule) -> Iterator[str]:
-    samples = batches.samples(batches.train_split)
-    assert isinstance(samples, ImageTextSamples)
-    return samples.texts()
-
-
-def _describe(config: DictConfig, folder: Path, batches: RadiographDataModule, model: ImageTextModel) -> None:
+def _describe(config: DictConfig, folder: Path, batches: RadiographDataModule, module: ModelTraining, facts: dict[str, Any]) -> None:
     """Say what this run is, and keep the model as it was before training, to compare with."""
     write_text(folder / "config.yaml", OmegaConf.to_yaml(config))
-    parameters = sum(p.numel() for p in model.parameters())
-    facts = provenance(seed=config.seed, data={config.data.name: batches.prepared.fingerprint}, parameters=parameters)
-    write_json(folder / "provenance.json", facts)
+    data = {config.data.name: batches.prepared.fingerprint}
+    write_json(folder / "provenance.json", provenance(seed=config.seed, data=data, **facts))
     if not (folder / "untrained" / "model.safetensors").exists():
-        save_image_text(model, folder / "untrained")
-
-
-def _export_to(folder: Path) -> Any:
-    def export(module: LightningModule) -> None:
-        assert isinstance(module, ImageTextTraining)
-        save_image_text(module.model, folder)
-
-    return export
+        module.export(folder / "untrained")
 
 
 def _finished(folder: Path) -> TrainedRun | None:

@@ -1,0 +1,56 @@
+"""Mean and standard deviation of a prepared dataset's grey levels, for standardising what a model sees.
+
+One pass over the cached images, in manifest order: exact integer sums of levels and of their squares, so that the figures do not depend
+on the order or on rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from medvl.data.prepared import PreparedDataset
+from medvl.runtime.errors import UserError
+
+
+class ConstantImages(UserError):
+    """Images that show nothing: all grey levels are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class GreyLevels:
+    """Statistics of pixels in [0, 1], and how they were computed: they travel with the checkpoint.
+
+    Attributes:
+        mean, std: over all pixels of all images, every pixel counting once.
+        images, pixels: how many were seen.
+        source: the split and the fingerprint of the prepared dataset.
+    """
+
+    mean: float
+    std: float
+    images: int
+    pixels: int
+    source: str
+
+
+def grey_levels(prepared: PreparedDataset, view_ids: Iterable[str], *, source: str) -> GreyLevels:
+    """Mean and standard deviation over the cached pixels of some views.
+
+    Raises:
+        ConstantImages: naming the folder, if every pixel has the same level.
+    """
+    histogram = np.zeros(256, np.int64)
+    images = 0
+    for view_id in view_ids:
+        histogram += np.bincount(prepared.image(view_id).reshape(-1), minlength=256)
+        images += 1
+    pixels = int(histogram.sum())
+    levels = np.arange(256)
+    if np.count_nonzero(histogram) < 2:
+        raise ConstantImages(f"{prepared.folder}: all pixels of {images} images have one grey level: decoding failed, prepare them anew")
+    total, squares = int(histogram @ levels), int(histogram @ levels**2)
+    variance = (squares * pixels - total**2) / pixels**2
+    return GreyLevels(mean=total / pixels / 255, std=float(np.sqrt(variance)) / 255, images=images, pixels=pixels, source=source)
