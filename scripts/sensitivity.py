@@ -19,8 +19,8 @@ from typing import get_args
 
 import numpy as np
 
+from medvl.benchmarks.metric_configs import named_metrics
 from medvl.benchmarks.metric_sensitivity import Case, broken_claims, sensitivity, table
-from medvl.cli.score import metric_nodes, metrics_of
 from medvl.judges.rules import RulesJudge
 from medvl.phantom.draws import generator
 from medvl.phantom.export.boxes import second_reader
@@ -67,7 +67,7 @@ def main() -> None:
     options = parser.parse_args()
     names = list(dict.fromkeys(name.split("/")[0] for name in STATISTICS))
     found = cases(options.patients, options.seed)
-    drops = sensitivity(found, metrics_of(metric_nodes(names, {})), STATISTICS, RulesJudge(), seed=options.seed)
+    drops = sensitivity(found, named_metrics(names), STATISTICS, RulesJudge(), seed=options.seed)
     text = table(drops, CLAIMS)
     print(text, end="")
     if options.out:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from medvl.benchmarks.metric_configs import named_metrics
 from medvl.benchmarks.metric_sensitivity import broken_claims, sensitivity
-from medvl.cli.score import metric_nodes, metrics_of
 from medvl.judges.rules import RulesJudge
 from sensitivity import CLAIMS, STATISTICS, cases
 
@@ -43,6 +43,6 @@ def test_a_moved_box_keeps_its_words(found):
 def test_metrics_see_the_errors_that_they_claim_to_see():
     names = dict.fromkeys(name.split("/")[0] for name in STATISTICS)
 
-    drops = sensitivity(cases(40, seed=0), metrics_of(metric_nodes(list(names), {})), STATISTICS, RulesJudge())
+    drops = sensitivity(cases(40, seed=0), named_metrics(list(names)), STATISTICS, RulesJudge())
 
     assert [(drop.error, drop.statistic) for drop in broken_claims(drops, CLAIMS)] == []

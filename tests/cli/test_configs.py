@@ -41,6 +41,11 @@ def test_every_experiment_composes_and_has_the_stated_size(experiment, parameter
     assert plan(config)["parameters"] == parameters
 
 
+@pytest.mark.parametrize("experiment", sorted(set(EXPERIMENTS) - {"quickstart"}))  # which is small by itself
+def test_every_experiment_says_how_it_is_shrunk_to_the_phantom(experiment):
+    assert (config_folder() / "scale" / "of" / "phantom" / f"{experiment}.yaml").exists()
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_builds_what_it_trains_at_every_scale_without_memory(experiment):
     for scale in SCALES:

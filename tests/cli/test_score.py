@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from medvl.cli.score import compare, main, metric_nodes, rebuild, task
+from medvl.benchmarks.metric_configs import metric_nodes
+from medvl.cli.score import compare, main, rebuild, task
 from medvl.data.report_samples import UnpairedReports
 from medvl.metrics.comparison import Incomparable
 from medvl.runtime.config import compose

@@ -158,7 +158,7 @@ class Result:
 def score(
     samples: Sequence[ReportSample],
     *,
-    metrics: Mapping[str, ReportMetric],
+    metrics: Mapping[str, ReportMetric] | Sequence[str],
     judge: Judge | None = None,
     bootstrap: Bootstrap | None = None,
     counts: Mapping[str, int] | None = None,
@@ -167,7 +167,7 @@ def score(
 
     Args:
         samples: with both sides; see ``report_samples.join``.
-        metrics: name → metric, as the files of ``configs/metric`` make them.
+        metrics: names of files in ``configs/metric``, with their own options; or name → metric (``metric_configs.named_metrics``).
         judge: asked by the metrics that need one.
         bootstrap: 1,000 replicates of seed 0 by default; the unit is the patient, or the sample where no patient is known.
         counts: of the samples left out before, to be reported.
@@ -178,6 +178,10 @@ def score(
     """
     if not samples or not metrics:
         raise CannotScore("scoring needs at least one sample and one metric")
+    if not isinstance(metrics, Mapping):
+        from medvl.benchmarks.metric_configs import named_metrics
+
+        metrics = named_metrics(metrics)
     drawn = bootstrap or Bootstrap()
     found = {name: metric(samples, judge) for name, metric in metrics.items()}
     asked = [metric for metric in metrics.values() if isinstance(metric, RadFact)]

@@ -18,15 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError
 
 from medvl.cli import app
-from medvl.runtime.config import check_targets, config_folder, instantiate, run_folder
-from medvl.runtime.errors import UserError, did_you_mean
+from medvl.runtime.config import check_targets, instantiate, run_folder
 from medvl.runtime.files import write_json, write_text
 
 if TYPE_CHECKING:
-    from medvl.benchmarks.report_metrics import ReportMetric, Result
+    from medvl.benchmarks.report_metrics import Result
     from medvl.data.report_samples import JoinedSamples
 
 POSITIONS = {"compare": ("first", "second"), "rebuild": ("folder",)}
@@ -45,6 +43,8 @@ def main(overrides: list[str]) -> None:
 
 def task(config: DictConfig) -> dict[str, Any] | None:
     """Score, or plan it."""
+    from medvl.benchmarks.metric_configs import metric_nodes, metrics_of
+
     check_targets(config)
     nodes = metric_nodes(config.metrics, config.options)
     folder = Path(config.out) if config.out else run_folder(config, "score")
@@ -103,45 +103,6 @@ def rebuild(config: DictConfig) -> dict[str, Any] | None:
     if not config.json:
         print((folder / "table.md").read_text(), end="")
     return {"metrics": {f"{metric}/{name}": asdict(e) for metric, of in figures.items() for name, e in of.items()}}
-
-
-def metric_nodes(names: Sequence[str], options: Mapping[str, Any]) -> dict[str, DictConfig]:
-    """Name → configuration of each metric, with its options.
-
-    Raises:
-        UserError: naming a metric, an option or a missing value.
-    """
-    known = {path.stem: path for path in (config_folder() / "metric").glob("*.yaml")}
-    for name in (*names, *options):
-        if name not in known:
-            raise UserError(f"there is no metric {name!r}{did_you_mean(name, known)}")
-    if unused := [name for name in options if name not in names]:
-        raise UserError(f"options.{unused[0]} is given, but {unused[0]} is not among the metrics")
-    nodes = {}
-    for name in names:
-        node = OmegaConf.load(known[name])
-        assert isinstance(node, DictConfig)
-        OmegaConf.set_struct(node, True)
-        given = options.get(name, {})
-        if not isinstance(given, Mapping):
-            raise UserError(f"options.{name} = {given!r} names no key; give options.{name}.KEY=…")
-        try:
-            node.merge_with(given)
-        except ConfigKeyError as error:
-            raise UserError(f"{name} has no option {error.full_key!r}{did_you_mean(str(error.full_key), node)}") from error
-        if missing := sorted(OmegaConf.missing_keys(node)):
-            raise UserError(f"metrics: {name} needs {', '.join(f'options.{name}.{key}=…' for key in missing)}")
-        check_targets(node)
-        nodes[name] = node
-    return nodes
-
-
-def metrics_of(nodes: Mapping[str, DictConfig]) -> dict[str, ReportMetric]:
-    """The metrics themselves; functions of texts get the samples' texts."""
-    from medvl.benchmarks.report_metrics import OnTexts
-
-    made = {name: instantiate(node) for name, node in nodes.items()}
-    return {name: OnTexts(metric) if nodes[name].get("_partial_") else metric for name, metric in made.items()}
 
 
 def read_samples(config: DictConfig) -> JoinedSamples:
