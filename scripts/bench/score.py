@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterator
 from itertools import count, islice
 
-from medvl.benchmarks.report_metrics import RadFact, score
+from medvl.benchmarks.report_metrics import RadFact
+from medvl.benchmarks.report_scores import score
 from medvl.data.report_samples import ReportSample
 from medvl.judges.rules import RulesJudge
 from medvl.phantom.reports import write_report

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from medvl.benchmarks.report_folder import read_pair, read_scores, rebuild, write_result
-from medvl.benchmarks.report_metrics import Bootstrap, OnTexts, RadFact, score
+from medvl.benchmarks.report_metrics import OnTexts, RadFact
+from medvl.benchmarks.report_scores import Bootstrap, score
 from medvl.data.report_samples import ReportSample
 from medvl.judges.rules import RulesJudge
 from medvl.metrics.comparison import Incomparable

@@ -3,7 +3,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from medvl.benchmarks.report_metrics import Bootstrap, CannotScore, OnTexts, RadFact, score, units
+from medvl.benchmarks.report_metrics import CannotScore, OnTexts, RadFact
+from medvl.benchmarks.report_scores import Bootstrap, score, units
 from medvl.data.report_samples import ReportSample
 from medvl.judges.recorded import RecordedJudge
 from medvl.metrics.scores import scores

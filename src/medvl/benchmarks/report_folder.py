@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medvl.benchmarks.report_metrics import Bootstrap, Result, figures_of, units
+from medvl.benchmarks.report_scores import Bootstrap, Result, figures_of, units
 from medvl.metrics.bootstrap import Estimate
 from medvl.metrics.comparison import MEANS, matching_order
 from medvl.metrics.scores import Scores, statistics_from

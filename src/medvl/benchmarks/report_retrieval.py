@@ -20,7 +20,8 @@ import torch
 
 from medvl.benchmarks.embedding import ImageTextEncoder, RadiographSource, device_of, image_batches, text_embeddings
 from medvl.benchmarks.findings_task import Splits
-from medvl.benchmarks.report_metrics import Bootstrap, OnTexts, ReportMetric, Result, score, units
+from medvl.benchmarks.report_metrics import OnTexts, ReportMetric
+from medvl.benchmarks.report_scores import Bootstrap, Result, score, units
 from medvl.benchmarks.results import Evaluation, figure
 from medvl.data.report_samples import ReportSample
 from medvl.data.transforms import Fit

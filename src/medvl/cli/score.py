@@ -24,7 +24,7 @@ from medvl.runtime.config import check_targets, instantiate, run_folder
 from medvl.runtime.files import write_json, write_text
 
 if TYPE_CHECKING:
-    from medvl.benchmarks.report_metrics import Result
+    from medvl.benchmarks.report_scores import Result
     from medvl.data.report_samples import JoinedSamples
 
 POSITIONS = {"compare": ("first", "second"), "rebuild": ("folder",)}
@@ -52,7 +52,7 @@ def task(config: DictConfig) -> dict[str, Any] | None:
         missing = [str(path) for path in (config.predictions, config.references) if path and not Path(path).exists()]
         return app.show_plan(config, {"folder": str(folder), "missing": missing})
     from medvl.benchmarks.report_folder import write_result
-    from medvl.benchmarks.report_metrics import Bootstrap, score
+    from medvl.benchmarks.report_scores import Bootstrap, score
     from medvl.runtime.provenance import provenance
     from medvl.viewer.score_page import write_score_page
 
