@@ -7,10 +7,13 @@ import pytest
 from medvl.cli import main
 from medvl.data.prepared import PreparedDataset
 from medvl.phantom.cohort import make_cohort
-from medvl.runtime.config import config_folder
+from medvl.runtime.config import compose, config_folder
 
 RELEASES = sorted(path.stem for path in (config_folder() / "data").glob("*.yaml") if not path.stem.startswith("phantom"))
-LAYOUTS = ("mimic_cxr", "ms_cxr", "ms_cxr_t", "padchest_gr", "open_i")
+LAYOUTS = (
+    *("mimic_cxr", "ms_cxr", "ms_cxr_t", "padchest_gr", "open_i"),
+    *("chexpert", "nih_cxr14", "rsna_pneumonia", "siim_acr", "vindr_cxr"),
+)
 FOLDER = {name: name.replace("_", "-") for name in RELEASES}
 
 
@@ -53,7 +56,7 @@ def test_every_release_is_prepared_with_its_privacy_policy(name, releases, tmp_p
     dataset = prepared(tmp_path, name)
 
     assert len(dataset) > 0
-    assert dataset.privacy == ("public" if name == "open_i" else "local_only")
+    assert dataset.privacy == compose("prepare", [f"data={name}"]).data.privacy
     assert all(dataset.view_ids(row) for row in range(len(dataset)))
 
 
