@@ -17,6 +17,7 @@ from torch.nn.functional import normalize
 
 from medvl.models.resnet import Norm, SmallResNet
 from medvl.models.text_transformer import SmallTextTransformer
+from medvl.models.tokenizer import limit, token_batch
 from medvl.models.vit import EncoderOutput
 
 
@@ -67,10 +68,7 @@ class ImageTextModel(nn.Module):
         Raises:
             ValueError: if the vocabulary is larger than the embedding.
         """
-        if tokenizer.get_vocab_size() > self.config["vocabulary_size"]:
-            raise ValueError(f"the tokenizer has {tokenizer.get_vocab_size()} pieces, the model {self.config['vocabulary_size']}")
-        tokenizer.enable_truncation(self.config["max_length"])
-        self.tokenizer = tokenizer
+        self.tokenizer = limit(tokenizer, vocabulary_size=self.config["vocabulary_size"], max_length=self.config["max_length"])
 
     @property
     def temperature(self) -> Tensor:
@@ -113,8 +111,5 @@ class ImageTextModel(nn.Module):
             raise ValueError("the model has no tokenizer: call set_tokenizer first")
         if not all(text.strip() for text in texts):
             raise ValueError(f"text {next(i for i, t in enumerate(texts) if not t.strip())} of {len(texts)} is empty")
-        encodings = self.tokenizer.encode_batch(list(texts))
-        device = self.log_temperature.device
-        ids = torch.tensor([e.ids for e in encodings], device=device)
-        mask = torch.tensor([e.attention_mask for e in encodings], device=device)
+        ids, mask = token_batch(self.tokenizer, texts, self.log_temperature.device)
         return normalize(self.text_projection(self.text_encoder(ids, mask)).float(), dim=1)

@@ -8,9 +8,11 @@ this one is a pure function of the corpus, and on report language, which repeats
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import Tensor
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -32,6 +34,25 @@ def train_wordpiece(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
     )
     tokenizer.enable_padding(pad_id=0, pad_token=SPECIAL_TOKENS[0])
     return tokenizer
+
+
+def limit(tokenizer: Tokenizer, *, vocabulary_size: int, max_length: int) -> Tokenizer:
+    """The tokenizer, cutting texts at ``max_length`` pieces, for a model with an embedding of ``vocabulary_size`` rows.
+
+    Raises:
+        ValueError: if the vocabulary is larger than the embedding.
+    """
+    if tokenizer.get_vocab_size() > vocabulary_size:
+        raise ValueError(f"the tokenizer has {tokenizer.get_vocab_size()} pieces, the model {vocabulary_size}")
+    tokenizer.enable_truncation(max_length)
+    return tokenizer
+
+
+def token_batch(tokenizer: Tokenizer, texts: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor]:
+    """N texts → token ids and attention mask (1 for tokens, 0 for padding), both (N, T)."""
+    encodings = tokenizer.encode_batch(list(texts))
+    ids = torch.tensor([e.ids for e in encodings], device=device)
+    return ids, torch.tensor([e.attention_mask for e in encodings], device=device)
 
 
 def _pieces(words: Counter[str], size: int) -> list[str]:

@@ -16,6 +16,7 @@ from torch.nn.functional import normalize
 
 from medvl.models.davit_tower import DavitTower
 from medvl.models.text_transformer import SmallTextTransformer
+from medvl.models.tokenizer import limit, token_batch
 from medvl.models.vit import VisionTransformer
 
 ImageTower = VisionTransformer | DavitTower
@@ -58,10 +59,7 @@ class TwoTowers(nn.Module):
         Raises:
             ValueError: if the vocabulary is larger than the embedding.
         """
-        if tokenizer.get_vocab_size() > self.vocabulary_size:
-            raise ValueError(f"the tokenizer has {tokenizer.get_vocab_size()} pieces, the model {self.vocabulary_size}")
-        tokenizer.enable_truncation(self.max_length)
-        self.tokenizer = tokenizer
+        self.tokenizer = limit(tokenizer, vocabulary_size=self.vocabulary_size, max_length=self.max_length)
 
     @property
     def temperature(self) -> Tensor:
@@ -81,8 +79,5 @@ class TwoTowers(nn.Module):
         """
         if self.tokenizer is None:
             raise ValueError("the model has no tokenizer: call set_tokenizer first")
-        encodings = self.tokenizer.encode_batch(list(texts))
-        device = self.log_temperature.device
-        ids = torch.tensor([e.ids for e in encodings], device=device)
-        mask = torch.tensor([e.attention_mask for e in encodings], device=device)
+        ids, mask = token_batch(self.tokenizer, texts, self.log_temperature.device)
         return normalize(self.text_projection(self.text(ids, mask)).float(), dim=1)

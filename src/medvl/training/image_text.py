@@ -8,7 +8,6 @@ Over several processes embeddings are gathered with gradients, and the loss is t
 from __future__ import annotations
 
 import hashlib
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from medvl.objectives.phrase_to_patch import report_to_patch_similarity
 from medvl.runtime.distributed import gather_texts, gather_with_gradient, rank
 from medvl.runtime.files import write_text
 from medvl.training.family import ModelTraining
-from medvl.training.schedules import warmup_cosine
+from medvl.training.optimizers import adamw_with_cosine
 
 Batch = dict[str, Any]
 
@@ -98,13 +97,13 @@ class ImageTextTraining(ModelTraining):
 
     def configure_optimizers(self) -> Any:
         """AdamW and the step-wise schedule."""
-        decayed = [p for p in self.parameters() if p.ndim > 1]
-        plain = [p for p in self.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate)
-        factor = partial(warmup_cosine, warmup_steps=self.warmup_steps, steps=self.steps)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return adamw_with_cosine(
+            self.parameters(),
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            warmup_steps=self.warmup_steps,
+            steps=self.steps,
+        )
 
     def _losses(self, batch: Batch, *, epoch: int) -> dict[str, Tensor]:
         images = self.model.embed_images(batch["image"])

@@ -9,7 +9,6 @@ and the loss is that of the global batch. What is kept is the image tower, in it
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +31,7 @@ from medvl.runtime.errors import InvalidValue
 from medvl.runtime.files import atomic_path, write_text
 from medvl.training.dino_files import check_training_images, load_backbone, training_grey_levels
 from medvl.training.family import ModelTraining
-from medvl.training.schedules import warmup_cosine
+from medvl.training.optimizers import adamw_with_cosine
 
 Batch = dict[str, Any]
 TEXT_TOWER = "text_tower.safetensors"
@@ -122,15 +121,13 @@ class ImageTextLabelTraining(ModelTraining):
 
     def configure_optimizers(self) -> Any:
         """AdamW and the step-wise schedule."""
-        trained = [p for p in self.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate)
-        factor = partial(warmup_cosine, warmup_steps=self.warmup_steps, steps=self.steps)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return adamw_with_cosine(
+            self.parameters(),
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            warmup_steps=self.warmup_steps,
+            steps=self.steps,
+        )
 
     def _loss(self, batch: Batch) -> Tensor:
         images, texts = self.model.embed_images(batch["image"]), self.model.embed_texts(batch["text"])

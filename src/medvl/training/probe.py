@@ -16,7 +16,7 @@ from torch import Tensor
 
 from medvl.data.module import RadiographDataModule
 from medvl.data.samples import ImageSamples
-from medvl.metrics.classification import auroc_of
+from medvl.metrics.classification import auroc
 from medvl.runtime.errors import UserError
 
 Encode = Callable[[Tensor], Tensor]
@@ -106,5 +106,4 @@ def _auroc(
         return None
     regression = LogisticRegression(C=strength, max_iter=2000).fit(train[known], train_labels[known])
     scores = regression.decision_function(held_out[known_here])
-    truth = labels[known_here] == 1
-    return float(auroc_of(truth, scores)(np.ones((1, len(truth))))[0])
+    return auroc(labels[known_here] == 1, scores)
