@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.functional import interpolate
 
 from medvl import geometry
 from medvl.geometry import Frame
@@ -153,3 +155,25 @@ def test_an_empty_region_has_no_precision():
 def test_the_raster_truncates_to_whole_pixels():
     assert geometry.raster_overlap([Box(0.301, 0, 0.3035, 1)], [Box(0, 0, 1, 1)]).first == 0
     assert geometry.raster_overlap([Box(0, 0, 0.0099, 1)], []).first == 2 * 224
+
+
+@given(st.tuples(st.integers(12, 90), st.integers(12, 90)), st.floats(0.3, 1), st.integers(1, 15), st.integers(1, 15), st.booleans())
+def test_a_map_over_the_centre_square_is_interpolated_as_torch_does_and_nan_around(source, share, rows, columns, nearest):
+    side = max(1, int(share * min(source)))
+    values = np.random.default_rng(rows * columns).normal(size=(rows, columns)).astype(np.float32)
+
+    whole = geometry.center_square_to_source(values, source, side, nearest=nearest)
+
+    mode = {"mode": "nearest"} if nearest else {"mode": "bilinear", "align_corners": False}
+    square = interpolate(torch.from_numpy(values)[None, None], size=(side, side), **mode)[0, 0].numpy()
+    top, left = (source[0] - side) // 2, (source[1] - side) // 2
+    below, right = source[0] - side - top, source[1] - side - left
+    assert 0 <= below - top <= 1
+    assert 0 <= right - left <= 1
+    expected = np.pad(square, ((top, below), (left, right)), constant_values=np.nan)
+    assert np.allclose(whole, expected, atol=1e-5, equal_nan=True)
+
+
+def test_a_square_larger_than_the_image_is_refused():
+    with pytest.raises(ValueError, match="square of 9 pixels does not lie in an image of 20×8"):
+        geometry.center_square_to_source(np.zeros((2, 2)), (8, 20), 9)

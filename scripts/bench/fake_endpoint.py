@@ -46,15 +46,17 @@ class Endpoint:
             writer.close()
 
     async def _request(self, reader: asyncio.StreamReader) -> tuple[str, bytes] | None:
+        """Head and body of the next request."""
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         except asyncio.IncompleteReadError:
             return None
         length = re.search(r"content-length: *(\d+)", head, re.IGNORECASE)
         body = await reader.readexactly(int(length[1])) if length else b""
-        return head.split(" ", 2)[1], body
+        return head, body
 
-    async def _answer(self, path: str, body: bytes) -> tuple[str, bytes]:
+    async def _answer(self, head: str, body: bytes) -> tuple[str, bytes]:
+        path = head.split(" ", 2)[1]
         if path.endswith("/counters"):
             return "200 OK", json.dumps(self.counters).encode()
         if path.endswith("/reset"):

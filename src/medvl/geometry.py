@@ -107,16 +107,16 @@ class Frame:
         return self.inverse().box_to_target(box)
 
     def map_to_source(self, values: NDArray[np.floating], *, nearest: bool = False, outside: float = np.nan) -> NDArray[np.float32]:
-        """A map (h, w) over the target → (H, W) over the source; ``outside`` where the target does not reach.
+        """Maps (…, h, w) over the target → (…, H, W) over the source; ``outside`` where the target does not reach.
 
-        The map's grid may be any (a patch grid, say): it is stretched over the target. Bilinear with half-pixel centres, as
+        The maps' grid may be any (a patch grid, say): they are stretched over the target. Bilinear with half-pixel centres, as
         ``torch.nn.functional.interpolate(align_corners=False)``, or nearest.
         """
-        rows, inside_y = self._grid(values.shape[0], 0)
-        columns, inside_x = self._grid(values.shape[1], 1)
+        rows, inside_y = self._grid(values.shape[-2], 0)
+        columns, inside_x = self._grid(values.shape[-1], 1)
         picked = _nearest(values, rows, columns) if nearest else _bilinear(values, rows, columns)
-        picked[~inside_y, :] = outside
-        picked[:, ~inside_x] = outside
+        picked[..., ~inside_y, :] = outside
+        picked[..., ~inside_x] = outside
         return picked
 
     def mask_to_target(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -131,15 +131,52 @@ class Frame:
         return centre / self.target[axis] * cells, inside
 
 
+def center_square_to_source(values: NDArray[np.floating], source: Size, side: int, *, nearest: bool = False) -> NDArray[np.float32]:
+    """Maps (…, h, w) over the centre square of an image → (…, H, W) over the image, NaN around it: the geometry of BioViL's engine.
+
+    The square covers whole pixels, its margins rounded down at the top and left; ``Frame.map_to_source`` keeps fractions. Values are those
+    of ``torch.nn.functional.interpolate``, bilinear with ``align_corners=False`` or, without its half-pixel centres, nearest.
+
+    Args:
+        values: the maps, on any grid.
+        source: (height, width) of the image.
+        side: of the square, in pixels.
+        nearest: in place of bilinear.
+
+    Raises:
+        ValueError: naming both, if the square does not lie within the image.
+    """
+    if not 0 < side <= min(source):
+        raise ValueError(f"a square of {side} pixels does not lie in an image of {source[1]}×{source[0]} pixels")
+    margins = ((source[0] - side) // 2, (source[1] - side) // 2)
+    rows, columns = (
+        _square_positions(cells, side, length, margin, nearest)
+        for cells, length, margin in zip(values.shape[-2:], source, margins, strict=True)
+    )
+    whole = _nearest(values, rows, columns) if nearest else _bilinear(values, rows, columns)
+    for axis, margin in zip((-2, -1), margins, strict=True):
+        along = np.moveaxis(whole, axis, 0)
+        along[:margin], along[margin + side :] = np.nan, np.nan
+    return whole
+
+
+def _square_positions(cells: int, side: int, length: int, margin: int, nearest: bool) -> NDArray[np.float64]:
+    """Where each of ``length`` pixels, of which ``side`` see the grid of ``cells``, lies on it; torch finds the nearest cell in float32."""
+    pixels = np.arange(length) - margin
+    if nearest:
+        return (pixels.astype(np.float32) * np.float32(cells / side)).astype(np.float64)
+    return (pixels + 0.5) * cells / side
+
+
 def _nearest(values: NDArray[np.floating], rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float32]:
-    y = np.clip(np.floor(rows).astype(int), 0, values.shape[0] - 1)
-    x = np.clip(np.floor(columns).astype(int), 0, values.shape[1] - 1)
-    return values[np.ix_(y, x)].astype(np.float32)
+    y = np.clip(np.floor(rows).astype(int), 0, values.shape[-2] - 1)
+    x = np.clip(np.floor(columns).astype(int), 0, values.shape[-1] - 1)
+    return values[..., y[:, None], x].astype(np.float32)
 
 
 def _bilinear(values: NDArray[np.floating], rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float32]:
     """Separable: one small matrix product along each axis."""
-    return _weights(rows, values.shape[0]) @ values.astype(np.float32) @ _weights(columns, values.shape[1]).T
+    return _weights(rows, values.shape[-2]) @ values.astype(np.float32) @ _weights(columns, values.shape[-1]).T
 
 
 def _weights(positions: NDArray[np.float64], cells: int) -> NDArray[np.float32]:

@@ -11,20 +11,27 @@ CELL = 8
 
 
 class BrightnessModel:
-    """A model that knows one thing: a text with ``dense`` in it points to bright patches, any other to dark ones."""
+    """A model that knows one thing: a text with ``dense`` in it points to bright patches, any other to dark ones.
+
+    A film before is taken from the current one, so that what was there already does not count.
+    """
 
     def __init__(self, *, reversed_texts: bool = False) -> None:
         self.sign = -1.0 if reversed_texts else 1.0
         self.images_seen = 0
         self.texts_seen: list[str] = []
+        self.priors_seen: list[bool] = []
 
-    def embed_images(self, pixels):
+    def embed_images(self, pixels, previous=None, has_previous=None):
         self.images_seen += len(pixels)
+        if previous is not None:
+            self.priors_seen += has_previous.tolist()
+            pixels = (pixels - previous * has_previous[:, None, None, None]).clamp(min=0)
         light = 2 * avg_pool2d(pixels, CELL) - 1  # (B, 1, h, w)
         patches = normalize(torch.cat([light, torch.full_like(light, 0.5)], dim=1), dim=1)
         return SimpleNamespace(projected_global_embedding=normalize(patches.mean(dim=(2, 3)), dim=1), projected_patch_embeddings=patches)
 
-    def embed_texts(self, texts):
+    def embed_texts(self, texts, *, truncate=False, unit_length=True):
         self.texts_seen += texts
         return torch.tensor([[self.sign if "dense" in text else -self.sign, 0.0] for text in texts])
 

@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from medvl.benchmarks import results
-from medvl.benchmarks.phrase_grounding import NothingToGround, PhraseGrounding, frame_at, similarity_map
-from medvl.geometry import Frame
+from medvl.benchmarks.embedding import NoPriors
+from medvl.benchmarks.phrase_grounding import NothingToGround, PhraseGrounding
+from medvl.benchmarks.phrase_grounding import grounded_phrases as grounded
+from medvl.geometry import boxes_to_mask
+from medvl.metrics import grounding
 from medvl.records import Box, Phrase, Prediction, Study, from_json
 
 SQUARE = Box(16 / 80, 8 / 64, 40 / 80, 32 / 64)
@@ -148,25 +151,6 @@ def test_written_files_carry_the_strictest_policy(tmp_path, protocol, images, st
     assert from_json(Prediction, json.loads(lines[0])) == found.predictions[0]
 
 
-def test_similarity_is_the_cosine_of_patch_and_text():
-    patches = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])  # (D=2, h=1, w=2)
-
-    maps = similarity_map(patches, torch.tensor([[0.6, 0.8]]), smoothing=None)
-
-    assert maps == pytest.approx(np.array([[[0.6, 0.8]]]))
-
-
-def test_smoothing_stays_within_a_map():
-    patches = torch.zeros(1, 5, 5)
-    patches[0, 2, 2] = 1
-
-    maps = similarity_map(patches, torch.tensor([[1.0], [0.0]]), smoothing=1.5)
-
-    assert maps[0].max() < 0.2
-    assert maps[0].sum() == pytest.approx(1, abs=1e-5)
-    assert not maps[1].any()
-
-
 def test_padding_shows_the_margins_that_the_crop_hides(images, brightness_model):
     margin = Phrase("dark edge", boxes=(Box(0, 0, 0.05, 1),), labels=("Edema",), view_id="v0")
 
@@ -183,11 +167,84 @@ def test_the_published_crop_hides_an_eighth_of_the_short_side(images, brightness
     assert cropped.tables["per_sample"]["coverage"].item() == pytest.approx(56 * 56 / (64 * 80), abs=0.01)
 
 
-def test_a_smaller_original_keeps_its_frame():
-    frame = Frame.identity((1000, 800)).short_side(64).center_cropped((64, 64))
+def test_coverage_is_reported_per_finding_and_without_an_untrained_model(protocol, images, studies, brightness_model):
+    margin = Phrase("dense edge", boxes=(Box(0, 0, 0.05, 1),), labels=("Edema",), view_id="v0")
 
-    small = frame_at(frame, 100)
+    found = protocol.evaluate(brightness_model(), images, [*studies, study(0, margin)], untrained=brightness_model())
 
-    assert small.source == (125, 100)
-    assert small.points_to_target(np.array([100.0, 125.0])) == pytest.approx(frame.points_to_target(np.array([800.0, 1000.0])))
-    assert frame_at(frame, None) is frame
+    assert found.per_finding["grounding_coverage"]["Consolidation"]["value"] == 1
+    assert found.per_finding["grounding_coverage"]["Edema"]["value"] == pytest.approx(5 / 6)
+    assert "untrained" not in found.metrics["grounding_coverage"]
+
+
+@pytest.mark.parametrize("blank_earlier", [False, True])
+def test_cnr_per_box_stands_beside_that_of_the_union(images, brightness_model, blank_earlier):
+    elsewhere = Box(0.7, 0.7, 0.8, 0.9)
+    two = Phrase("dense", boxes=(SQUARE, elsewhere), labels=("Edema",), view_id="v0")
+    protocol = PhraseGrounding(crop=64, resolution=None, blank_earlier_boxes=blank_earlier, replicates=10)
+
+    (each,) = protocol.maps(brightness_model(), images, grounded([study(0, two)]))
+    row = protocol.evaluate(brightness_model(), images, [study(0, two)]).tables["per_sample"].iloc[0]
+
+    similarity = each.in_original()
+    masks = [boxes_to_mask([box], similarity.shape) for box in two.boxes]
+    assert row["cnr_per_box"] == pytest.approx(grounding.contrast_to_noise_ratio_per_box(similarity, masks, blank_earlier=blank_earlier))
+    assert row["cnr"] == pytest.approx(grounding.contrast_to_noise_ratio(similarity, masks[0] | masks[1]))
+
+
+def test_stretching_shows_everything(images, brightness_model):
+    margin = Phrase("dense edge", boxes=(Box(0, 0, 0.05, 1),), labels=("Edema",), view_id="v0")
+
+    stretched = PhraseGrounding(crop=64, fit="stretch", replicates=10).evaluate(brightness_model(), images, [study(0, margin)])
+
+    assert stretched.tables["per_sample"]["coverage"].item() == 1
+
+
+def test_a_stretched_model_input_finds_the_same_box(images, studies, brightness_model):
+    stretched = PhraseGrounding(crop=64, fit="stretch", smoothing=None, replicates=10).evaluate(brightness_model(), images, studies)
+
+    assert stretched.metrics["grounding_pointing_game"]["value"] == 1
+    assert stretched.metrics["grounding_miou"]["value"] > 0.6
+
+
+def test_the_official_geometry_is_that_of_the_centre_crop():
+    with pytest.raises(NothingToGround, match="does not go with fit=pad"):
+        PhraseGrounding(crop=64, fit="pad", geometry="official")
+
+
+def test_nearest_maps_have_no_values_between_those_of_the_patches(images, studies, brightness_model):
+    nearest = PhraseGrounding(crop=64, smoothing=None, interpolation="nearest", geometry="official")
+
+    (each, *_) = nearest.maps(brightness_model(), images, grounded(studies))
+    similarity = each.in_original()
+
+    assert set(np.unique(similarity[~np.isnan(similarity)])) == set(np.unique(each.patches))
+
+
+def test_the_film_before_is_shown_only_when_asked_for(images, studies, brightness_model):
+    class Linked(type(images)):
+        def prior_view(self, study_id):
+            return "v0" if study_id == "s2" else None  # the same picture, so that nothing is new
+
+    linked, model = Linked(images), brightness_model()
+    single = PhraseGrounding(crop=64, smoothing=None, replicates=10).evaluate(model, linked, studies)
+    assert model.priors_seen == []
+
+    paired = PhraseGrounding(crop=64, smoothing=None, use_prior=True, replicates=10).evaluate(model, linked, studies)
+
+    assert model.priors_seen == [False, True, False, False, False]
+    new = paired.tables["per_sample"].set_index("study_id")["pointing_game"]
+    assert new["s2"].max() < 0.5
+    assert new.drop("s2").min() == single.tables["per_sample"]["pointing_game"].min() == 1
+
+
+def test_films_before_need_a_source_that_knows_them(images, studies, brightness_model):
+    with pytest.raises(NoPriors, match="use_prior=false"):
+        PhraseGrounding(crop=64, use_prior=True).evaluate(brightness_model(), images, studies)
+
+
+def test_the_protocol_names_the_split_and_the_choices(protocol, images, studies, brightness_model):
+    stated = protocol.evaluate(brightness_model(), images, studies).protocol
+
+    assert stated["splits"] == ["unnamed"]
+    assert (stated["interpolation"], stated["geometry"], stated["fit"], stated["crop"]) == ("bilinear", "frame", "crop", 64)

@@ -25,18 +25,16 @@ def same_words(predictions, references):
     return scores("same_words", {"same": [p == r for p, r in zip(predictions, references, strict=True)]}, {"version": 1})
 
 
+ENTRIES = (
+    {"reference": ["Left effusion."], "hypothesis": "Effusion.", "status": "entailment", "evidence": ["Left effusion."]},
+    {"reference": ["Effusion."], "hypothesis": "Left effusion.", "status": "entailment", "evidence": ["Effusion."], "raw_reply": "?"},
+)
+
+
 @pytest.fixture
 def judge():
-    """Knows one pair of phrases, each of which follows from the other."""
-    entry = {"status": "entailment"}
-    return RecordedJudge(
-        {
-            "nli": [
-                {"reference": ["Left effusion."], "hypothesis": "Effusion.", "evidence": ["Left effusion."], **entry},
-                {"reference": ["Effusion."], "hypothesis": "Left effusion.", "evidence": ["Effusion."], "raw_reply": "?"},
-            ]
-        }
-    )
+    """Knows one pair of phrases, each of which follows from the other, and fails at one of them."""
+    return RecordedJudge({"nli": ENTRIES})
 
 
 def test_a_metric_of_texts_sees_phrases_joined_by_a_space():
@@ -95,6 +93,16 @@ def test_radfact_in_compat_mode_keeps_the_official_table():
 
 def test_the_judge_is_named_only_where_it_was_asked(judge):
     assert score([sample("a", "x", "x")], metrics={"same": OnTexts(same_words)}, judge=judge).judge is None
+
+
+def test_n_counts_the_studies_that_a_figure_is_over(judge):
+    samples = [sample("a", phrases("Effusion."), phrases("Left effusion.")), sample("b", (), phrases("Left effusion."))]
+    unasked = RecordedJudge({"nli": [*ENTRIES, {"reference": [], "hypothesis": "Left effusion.", "status": "not_entailment"}]})
+
+    figures = score(samples, metrics={"radfact": RadFact()}, judge=unasked).figures["radfact"]
+
+    assert (figures["logical_precision"].n, figures["logical_recall"].n, figures["logical_f1"].n) == (1, 2, 2)
+    assert (figures["spatial_precision"].value, figures["spatial_precision"].n) == (None, 0)
 
 
 def test_radfact_needs_a_judge():

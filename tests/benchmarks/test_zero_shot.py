@@ -1,5 +1,11 @@
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
+from sklearn.metrics import accuracy_score, f1_score
+from torch.nn.functional import normalize
 
 from medvl.benchmarks import results
 from medvl.benchmarks.zero_shot import NothingToClassify, ZeroShotClassification
@@ -120,3 +126,75 @@ def test_the_shipped_grounding_protocol_is_the_published_one():
     shipped = instantiate(compose("benchmark/phrase_grounding").benchmark)
 
     assert (shipped.smoothing, list(shipped.thresholds)) == (1.5, [0.1, 0.2, 0.3, 0.4, 0.5])
+
+
+class Projected:
+    """Texts whose projections have the given lengths; images as they are."""
+
+    def __init__(self, projections, image):
+        self.projections, self.image = projections, image
+
+    def embed_images(self, pixels, previous=None, has_previous=None):
+        whole = torch.tensor(self.image).expand(len(pixels), -1)
+        return SimpleNamespace(projected_global_embedding=whole, projected_patch_embeddings=whole[:, :, None, None])
+
+    def embed_texts(self, texts, *, truncate=False, unit_length=True):
+        found = torch.tensor([self.projections[text] for text in texts])
+        return normalize(found, dim=1) if unit_length else found
+
+
+def test_an_average_embedding_is_the_mean_of_projections_before_they_are_of_unit_length(images):
+    model = Projected({"a dense area": [3.0, 0.0], "very dense": [0.0, 1.0], "clear lungs": [0.0, 2.0]}, image=[1.0, 0.0])
+
+    score = protocol(positive="average_embedding").scores(model, images, [study(0, "positive")])["lung_lesion"][0]
+
+    assert score == pytest.approx(1.5 / np.hypot(1.5, 0.5) - 0)
+    assert protocol(positive="mean").scores(model, images, [study(0, "positive")])["lung_lesion"][0] == pytest.approx(0.5)
+
+
+def test_the_probability_is_the_softmax_over_the_two_sides(images, studies, brightness_model):
+    found = protocol(positive="average_embedding").evaluate(brightness_model(), images, studies)
+
+    row = found.tables["scores"].iloc[0]
+    positive, negative = np.exp(row["score"] / 2), np.exp(-row["score"] / 2)
+    assert row["probability"] == pytest.approx(positive / (positive + negative))
+
+
+def test_the_side_of_the_greater_cosine_is_the_decision(images, studies, brightness_model):
+    found = protocol(threshold_rule="argmax").evaluate(brightness_model(), images, studies, untrained=brightness_model(reversed_texts=True))
+
+    table = found.tables["scores"].query("model == 'trained'")
+    truth, decided = table["label"] == "positive", table["score"] > 0
+    assert found.metrics["zero_shot_accuracy"]["value"] == pytest.approx(accuracy_score(truth, decided))
+    assert found.metrics["zero_shot_f1"]["value"] == pytest.approx(f1_score(truth, decided))
+    assert found.metrics["zero_shot_accuracy"]["untrained"]["value"] == pytest.approx(1 - accuracy_score(truth, decided))
+    assert found.protocol["threshold_rule"] == "argmax"
+    assert "zero_shot_accuracy" not in protocol().evaluate(brightness_model(), images, studies).metrics
+
+
+def test_the_shipped_rsna_protocol_is_the_published_one():
+    shipped = instantiate(compose("benchmark/zero_shot_rsna").benchmark)
+
+    assert (shipped.crop, shipped.short_side, shipped.positive, shipped.threshold_rule) == (480, 512, "average_embedding", "argmax")
+    assert [len(sides["positive"]) + len(sides["negative"]) for sides in shipped.prompts.values()] == [2, 8]
+
+
+def test_rsna_studies_are_classified_by_their_own_label(images, brightness_model):
+    shipped = instantiate(compose("benchmark/zero_shot_rsna").benchmark)
+    values = {"Lung Opacity": "positive", "No Lung Opacity / Not Normal": "negative", "Normal": "negative"}
+    films = [
+        Study(
+            "rsna_pneumonia",
+            f"p{i}",
+            f"p{i}",
+            views=(View(f"v{i}", projection="PA"),),
+            labels={"rsna_pneumonia": values if i % 2 else dict(zip(values, ("negative", "negative", "positive"), strict=True))},
+            privacy="public",
+        )
+        for i in range(6)
+    ]
+
+    found = dataclasses.replace(shipped, replicates=20).evaluate(brightness_model(), images, films)
+
+    assert found.protocol["positives"] == {"pneumonia_two_prompts": 3, "pneumonia_eight_prompts": 3}
+    assert found.metrics["zero_shot_auroc"]["findings"] == ["pneumonia_two_prompts"]

@@ -9,7 +9,15 @@ from omegaconf import OmegaConf
 from medvl.cli.train import plan
 from medvl.runtime.config import check_targets, compose, config_folder, instantiate, on_meta, require_complete
 
-EXPERIMENTS = {"quickstart": 1_951_681, "rad_dino": 86_580_480, "scaling_laws": 86_580_480}  # name → parameters at full size
+EXPERIMENTS = {  # name → parameters at full size
+    "biovil": 23_786_944 + 109_629_498 + 1,  # the published two, and the temperature
+    "biovil_t": 25_300_928 + 109_629_498 + 1,
+    "cxr_bert": 109_629_498,
+    "cxr_bert_general": 109_629_498,
+    "quickstart": 2_136_513,
+    "rad_dino": 86_580_480,
+    "scaling_laws": 86_580_480,
+}
 SCALES = sorted(p.stem for p in (config_folder() / "scale").glob("*.yaml"))
 DATA = sorted(p.stem for p in (config_folder() / "data").glob("*.yaml"))
 BENCHMARKS = sorted(p.stem for p in (config_folder() / "benchmark").glob("*.yaml"))

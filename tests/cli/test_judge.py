@@ -10,7 +10,16 @@ from medvl.cli.main import main
 from medvl.runtime.config import check_targets, compose, instantiate
 
 
-@pytest.mark.parametrize(("judge", "more"), [("rules", []), ("endpoint", ["judge.model=x"]), ("local", ["judge.model=x"])])
+@pytest.mark.parametrize(
+    ("judge", "more"),
+    [
+        ("rules", []),
+        ("endpoint", ["judge.model=x"]),
+        ("local", ["judge.model=x"]),
+        ("recorded", ["judge.table=x"]),
+        ("entailment", ["judge.model=x"]),
+    ],
+)
 def test_every_judge_composes_and_takes_the_keys_it_is_given(judge, more):
     config = compose("judge_qualify", [f"judge={judge}", "gold=x", *more])
 
@@ -19,7 +28,7 @@ def test_every_judge_composes_and_takes_the_keys_it_is_given(judge, more):
     node = config.judge
     signature = inspect.signature(get_object(node._target_))
     signature.bind_partial(**{key: None for key in node if not key.startswith("_")})
-    if judge != "local":
+    if judge in ("rules", "endpoint"):
         assert instantiate(node).name == {"rules": "rules", "endpoint": "endpoint:x"}[judge]
 
 

@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from loopback import Scripted, serving
 
 from medvl.benchmarks.metric_configs import metric_nodes
-from medvl.cli.score import compare, main, rebuild, task
+from medvl.cli.score import agreement, compare, main, rebuild, task
 from medvl.data.report_samples import UnpairedReports
 from medvl.metrics.comparison import Incomparable
 from medvl.runtime.config import compose
@@ -87,6 +88,49 @@ def test_systems_scored_on_other_examples_are_not_compared(files):
         compare(compose("score_compare", [f"first={files / 'one'}", f"second={files / 'two'}"]))
 
 
+COUNTS = """example_id,rater,category,significant,errors,cluster
+a,r1,omission,1,1,s1
+a,r2,omission,1,0,s1
+b,r1,location,0,3,s1
+b,r2,location,1,1,s1
+c,r1,omission,1,4,s2
+c,r2,omission,1,4,s2
+"""
+
+
+def test_metrics_are_set_against_radiologists(files, capsys):
+    scored(files)
+    (files / "counts.csv").write_text(COUNTS)
+    words = [f"folder={files / 'one'}", f"counts={files / 'counts.csv'}", "replicates=20", f"out={files / 'tau.json'}"]
+
+    found = agreement(compose("score_agreement", words))
+    significant = agreement(compose("score_agreement", [*words, "errors=significant", "json=true"]))
+
+    taus = {row["metric"]: row for row in found["kendall_tau_b"]}
+    # ROUGE-L falls from a to b to c, the errors 0.5, 2, 4 rise.
+    assert (taus["rouge_l/rouge_l"]["value"], taus["rouge_l/rouge_l"]["n"]) == (1, 3)
+    assert significant["kendall_tau_b"] != found["kendall_tau_b"]
+    assert json.loads((files / "tau.json").read_text()) == significant
+    assert "rouge_l/rouge_l" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("c,r1,omission,1,4,s2\nc,r2,omission,1,4,s2\n", "", "1 of 3 examples have no error counts, first 'c'"),
+        ("b,r1,location,0,3,s1", "b,r1,location,no,3,s1", "row 4, significant: is 1 or 0, got 'no'"),
+        ("b,r1,location,0,3,s1", "b,r1,location,0,-3,s1", "row 4, errors: is a number of errors, got '-3'"),
+        ("errors,cluster", "number,cluster", "errors"),
+    ],
+)
+def test_a_mistake_in_the_radiologists_table_is_named(files, old, new, message):
+    scored(files, "metrics=[rouge_l]", judge=None)
+    (files / "counts.csv").write_text(COUNTS.replace(old, new))
+
+    with pytest.raises(UserError, match=message):
+        agreement(compose("score_agreement", [f"folder={files / 'one'}", f"counts={files / 'counts.csv'}"]))
+
+
 def test_a_missing_prediction_is_an_error_or_counted(files):
     write(files / "fewer.jsonl", {"a": "Left pleural effusion."})
 
@@ -115,6 +159,39 @@ def test_options_are_written_without_hydras_signs(files, capsys):
 def test_a_metric_that_asks_a_judge_says_so_when_there_is_none(files):
     with pytest.raises(UserError, match="radfact needs a judge: give judge=rules"):
         scored(files, judge=None)
+
+
+REPLIES = {
+    "green": "[Clinically Significant Errors]:\n(b) Missing finding: 1. heart\n\n[Matched Findings]:\n1. effusion",
+    "chexprompt": "\n".join(
+        f"Number of clinically {kind} errors by type: [{', '.join(f'({letter}, 0)' for letter in 'ABCDEF')}]"
+        for kind in ("significant", "insignificant")
+    ),
+}
+
+
+def test_counts_of_errors_are_asked_of_an_endpoint_and_can_be_recorded(files):
+    server = Scripted(lambda request: REPLIES["chexprompt" if "Number of clinically" in request.prompt else "green"])
+    with serving(server) as url:
+        options = [f"judge.base_url={url}", "judge.model=m", "judge.progress=false", f"judge.cache={files / 'cache.sqlite'}"]
+        found = scored(files, "metrics=[green,chexprompt]", f"record={files / 'answers.json'}", *options, judge="endpoint")
+
+    assert found["metrics"]["green/green"]["value"] == 0.5
+    assert found["metrics"]["chexprompt/error_free"]["value"] == 1
+    assert found["judge"]["name"] == found["protocol"]["green"]["chat"] == "endpoint:m"
+    assert found["counts"]["green_failures"] == 0
+    assert len(server.requests) == 6
+
+    again = scored(files, "metrics=[green,chexprompt]", f"judge.table={files / 'answers.json'}", out="two", judge="recorded")
+
+    assert again["metrics"] == found["metrics"]
+
+
+def test_a_judge_that_is_no_language_model_cannot_count_errors(files):
+    with pytest.raises(UserError, match=r"'rules' is no language model.*judge=endpoint or judge=local"):
+        scored(files, "metrics=[green]")
+    with pytest.raises(UserError, match="green asks a language model: give judge=endpoint"):
+        scored(files, "metrics=[green]", judge=None)
 
 
 @pytest.mark.parametrize(

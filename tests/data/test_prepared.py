@@ -136,3 +136,12 @@ def test_the_manifest_opens_with_hugging_face_datasets(folder, studies, tmp_path
     assert rows["study_id"][:] == [s.study_id for s in studies]
     assert rows[0]["cache"][0]["view_id"] == "frontal-0000"
     assert rows[0]["report"]["sections"][1]["key"] == "findings"
+
+
+def test_a_studys_prior_view_is_the_frontal_in_use_of_its_prior(prepared, studies):
+    with_prior = next(s for s in studies if s.prior_study_id is not None)
+    without = next(s for s in studies if s.prior_study_id is None)
+
+    assert prepared.prior_view(with_prior.study_id) == prepared.frontals[prepared.index(with_prior.prior_study_id)]
+    assert prepared.prior_view(without.study_id) is None
+    assert prepared.prior_view("absent") is None

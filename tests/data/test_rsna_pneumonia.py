@@ -1,9 +1,12 @@
 """RSNA Pneumonia: boxes of opacities and three classes."""
 
+import hashlib
+
 import pytest
 from films import write_film
 from layouts import write_csv
 from pydicom.config import disable_value_validation
+from sklearn.model_selection import train_test_split
 
 from medvl.data import rsna_pneumonia
 from medvl.records import Box
@@ -92,3 +95,26 @@ def test_missing_tables_and_columns_are_named(tmp_path):
     write_csv(tmp_path / "stage_2_train_labels.csv", [{"patientId": "a"}])
     with pytest.raises(MissingColumns, match="'x', 'y', 'width', 'height', 'Target'"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("count", [7, 100, 26_684])
+def test_the_split_of_gloria_is_the_one_that_scikit_learn_draws(count):
+    ids = sorted(hashlib.sha256(str(number).encode()).hexdigest() for number in range(count))
+    _, held_out = train_test_split(ids, test_size=0.3, random_state=0)
+    test, validation = train_test_split(held_out, test_size=0.5, random_state=0)
+
+    found = rsna_pneumonia.gloria_split(reversed(ids))
+
+    assert {name for name, split in found.items() if split == "validate"} == set(validation)
+    assert {name for name, split in found.items() if split == "test"} == set(test)
+    assert len(found) == count
+
+
+def test_the_split_is_chosen_by_name(tmp_path):
+    films = [NONE | {"patientId": f"{number:02d}"} for number in range(20)]
+    write(tmp_path, films, [(film["patientId"], NORMAL) for film in films])
+
+    splits = {s.study_id: s.split for s in read(tmp_path, split="gloria", with_headers=False)}
+
+    assert splits == rsna_pneumonia.gloria_split(splits)
+    assert sorted(splits.values()) == ["test"] * 3 + ["train"] * 14 + ["validate"] * 3

@@ -8,7 +8,8 @@ from medvl.data.prepared import PreparedDataset
 from medvl.data.report_text import join_sections, split_sentences
 from medvl.data.sampler import SampleIndex
 from medvl.data.samples import Crop, ImagePairSamples, ImageSamples, ImageTextSamples, NoSamples, ReportingSamples, collate
-from medvl.data.transforms import Augmentation
+from medvl.data.transforms import Augmentation, Window, cut_window, draw_window, generator, to_tensor
+from medvl.geometry import Frame
 from medvl.records import Box
 
 CROP = Crop(16)
@@ -108,6 +109,76 @@ def test_a_pair_shows_the_prior_where_there_is_one(prepared):
     assert (first["has_previous"], first["previous_text"], first["previous_frame"]) == (False, None, None)
     assert first["previous_image"].shape == (1, 16, 16)
     assert not first["previous_image"].any()
+
+
+STILL = {"brightness": 0, "contrast": 0}  # nothing but the window is drawn
+
+
+def test_both_films_of_a_pair_are_cut_and_turned_alike(prepared):
+    spatial = Augmentation(area=(0.5, 0.9), rotation=30, shear=15, **STILL)
+    pairs = ImagePairSamples(prepared, crop=CROP, seed=3, augmentation=spatial)
+    index = next(i for i, (row, _) in enumerate(pairs.items) if prepared.column("study_id")[row] == "s0021")
+
+    sample = pairs[SampleIndex(2, index)]
+
+    draw = generator(3, 2, "frontal-0021")
+    window = draw_window(prepared.image("frontal-0021").shape, spatial, draw)
+    for name, view in (("image", "frontal-0021"), ("previous_image", "frontal-0020")):
+        cut, _ = cut_window(prepared.image(view), prepared.frame(view), 16, window)
+        assert torch.allclose(sample[name], to_tensor(cut), atol=1e-6)
+    assert sample["frame"] is sample["previous_frame"] is None
+
+
+def test_brightness_and_contrast_of_a_pair_are_drawn_for_each_film(prepared):
+    whole = {"area": (1, 1), "aspect": (1, 1)}
+    still, jittered = (
+        ImagePairSamples(prepared, crop=CROP, augmentation=Augmentation(**whole, **levels)) for levels in (STILL, {"contrast": 0})
+    )
+
+    shifts = []
+    for plain, drawn in zip(still, jittered, strict=True):
+        if plain["has_previous"]:
+            moved = [(drawn[name] - plain[name])[(plain[name] > 0.3) & (plain[name] < 0.7)] for name in ("image", "previous_image")]
+            shifts.append([part.mean().item() for part in moved])
+
+    assert all(abs(now - before) > 1e-4 for now, before in shifts)
+
+
+def test_films_of_other_shapes_share_a_window_as_shares():
+    window = Window(side=0.5, stretch=1, place=(0.5, 1))
+
+    assert window.pixels((40, 32)) == (12, 16, 16, 16)
+    assert window.pixels((20, 40)) == (5, 30, 10, 10)
+
+
+def test_without_augmentation_a_pair_shows_the_fixed_crop_in_every_epoch(prepared):
+    pairs, images = ImagePairSamples(prepared, crop=CROP), ImageSamples(prepared, crop=CROP)
+    by_study = {s["study_id"]: s for s in images}
+
+    for epoch in (0, 1):
+        for i in range(len(pairs)):
+            sample = pairs[SampleIndex(epoch, i)]
+            assert torch.equal(sample["image"], by_study[sample["study_id"]]["image"])
+            if sample["has_previous"]:
+                assert torch.equal(sample["previous_image"], by_study[sample["previous_study_id"]]["image"])
+                assert sample["previous_frame"] == by_study[sample["previous_study_id"]]["frame"]
+
+
+def test_a_registered_prior_lies_on_the_grid_of_the_current_film(prepared, monkeypatch):
+    pytest.importorskip("SimpleITK")
+    samples = ImagePairSamples(prepared, crop=CROP, registration="rigid")
+    monkeypatch.setattr(samples.registered, "image", lambda previous, current: np.full_like(prepared.image(current), 51))
+
+    sample = next(s for s in samples if s["has_previous"])
+
+    assert sample["previous_image"].numpy() == pytest.approx(0.2)
+    assert sample["previous_frame"] is None
+    assert isinstance(sample["frame"], Frame)
+
+
+def test_another_registration_is_refused(prepared):
+    with pytest.raises(ValueError, match="'elastic'"):
+        ImagePairSamples(prepared, crop=CROP, registration="elastic")
 
 
 def test_the_prior_is_dropped_for_a_share_of_samples_anew_each_epoch(prepared):

@@ -1,13 +1,16 @@
-"""The benchmark's endpoint on loopback, in a thread of the test."""
+"""The benchmark's endpoint on loopback, in a thread of the test; and one that answers each request as the test says."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
-from bench.fake_endpoint import Endpoint
+from bench.fake_endpoint import Endpoint, completion
 
 
 @contextmanager
@@ -30,3 +33,31 @@ def serving(endpoint: Endpoint) -> Iterator[str]:
 
 def endpoint(latency: float = 0.0, malformed: float = 0.0, refused: float = 0.0, invented: float = 0.0) -> Endpoint:
     return Endpoint(latency, malformed, refused, invented)
+
+
+@dataclass
+class Request:
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+    @property
+    def prompt(self) -> str:
+        return str(self.body["messages"][-1]["content"])
+
+
+@dataclass
+class Scripted(Endpoint):
+    """Answers with a text, or with a status and an error's words; keeps what it was asked."""
+
+    answer: Callable[[Request], str | tuple[str, str]]
+    requests: list[Request] = field(default_factory=list)
+
+    async def _answer(self, head: str, body: bytes) -> tuple[str, bytes]:
+        first, *lines = head.strip().split("\r\n")
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        self.requests.append(Request(first.split(" ")[1], headers, json.loads(body)))
+        said = self.answer(self.requests[-1])
+        if isinstance(said, str):
+            return "200 OK", completion(said)
+        return said[0], json.dumps({"error": {"message": said[1]}}).encode()

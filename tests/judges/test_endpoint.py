@@ -1,13 +1,14 @@
 """A judge behind an OpenAI-compatible endpoint: what it asks, how it bears failures, what it refuses to send."""
 
+import json
 import socket
 import stat
 
 import pytest
-from loopback import endpoint, serving
+from loopback import Scripted, endpoint, serving
 
 from medvl.judges.endpoint import EndpointError, EndpointJudge
-from medvl.judges.judge import EntailmentQuery, Judge
+from medvl.judges.judge import ChatJudge, EntailmentQuery, Judge
 from medvl.runtime.privacy import PrivacyError
 
 REFERENCE = ("No pleural effusion.", "The heart is enlarged.")
@@ -167,3 +168,122 @@ def test_public_data_may_go_anywhere_and_any_data_to_loopback():
     here.admit("local_only", dataset="mimic_cxr")
 
     assert elsewhere.allowances == here.allowances == {}
+
+
+VERDICT = json.dumps({"phrase": "No effusion.", "evidence": ["No pleural effusion."], "status": "entailment"})
+
+
+def no_schemas(request):
+    return ("400 Bad Request", "response_format is not supported") if "response_format" in request.body else VERDICT
+
+
+def test_answers_are_asked_for_by_schema():
+    server = Scripted(lambda request: VERDICT)
+    with serving(server) as url:
+        judge(url).entail(QUERIES[:1])
+
+    form = server.requests[0].body["response_format"]
+    assert form["type"] == "json_schema"
+    assert form["json_schema"]["name"] == "entailment"
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "422 Unprocessable Entity"])
+def test_a_server_that_refuses_the_schema_is_asked_without_it_and_never_with_it_again(status):
+    server = Scripted(lambda request: (status, "no schemas") if "response_format" in request.body else VERDICT)
+    with serving(server) as url:
+        found = judge(url, concurrency=1)
+        verdicts = found.entail(QUERIES)
+        found.entail(MANY[:2])
+
+    assert [v.failure for v in verdicts] == [None] * 4
+    assert ["response_format" in request.body for request in server.requests] == [True] + 5 * [False]
+
+
+def test_a_chat_says_nothing_about_schemas():
+    server = Scripted(no_schemas)
+    with serving(server) as url:
+        found = judge(url)
+        found.ask(["How many?"])
+        found.entail(QUERIES[:1])
+
+    assert ["response_format" in request.body for request in server.requests] == [False, True, False]
+
+
+def test_a_judge_that_insists_on_the_schema_says_what_the_server_says():
+    with serving(Scripted(no_schemas)) as url, pytest.raises(EndpointError, match=r"not supported.*judge\.structured"):
+        judge(url, structured="json_schema").entail(QUERIES)
+
+
+@pytest.mark.parametrize(
+    ("status", "options", "setting"),
+    [
+        ("401 Unauthorized", {}, "judge.api_key_env"),
+        ("403 Forbidden", {}, "judge.api_key_env"),
+        ("404 Not Found", {}, "judge.base_url.*judge.model"),
+        ("404 Not Found", {"azure_api_version": "2024-10-21"}, "judge.base_url.*judge.model.*deployment.*judge.azure_api_version"),
+    ],
+)
+def test_a_server_that_refuses_us_is_one_error_that_names_the_setting(status, options, setting):
+    server = Scripted(lambda request: (status, "go away"))
+    with serving(server) as url, pytest.raises(EndpointError, match=f"status {status[:3]}: go away .*{setting}"):
+        judge(url, concurrency=1, **options).entail(MANY)
+
+    assert len(server.requests) == 1
+
+
+def test_the_key_is_the_one_that_is_named(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "not this one")
+    monkeypatch.setenv("JUDGE_KEY", "this one")
+    server = Scripted(lambda request: VERDICT)
+    with serving(server) as url:
+        judge(url, api_key_env="JUDGE_KEY").entail(QUERIES[:1])
+        judge(url).entail(QUERIES[:1])
+
+    assert [request.headers["authorization"] for request in server.requests] == ["Bearer this one", "Bearer none"]
+    assert server.requests[0].path == "/v1/chat/completions"
+
+
+def test_azure_is_asked_at_its_deployment_with_its_version_and_its_key_header(monkeypatch):
+    monkeypatch.setenv("AZURE_KEY", "a key")
+    monkeypatch.setenv("AZURE_OPENAI_AD_TOKEN", "not this one")
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "nor this one")
+    server = Scripted(lambda request: VERDICT)
+    with serving(server) as url:
+        found = EndpointJudge(url.removesuffix("/v1"), "my-gpt", api_key_env="AZURE_KEY", azure_api_version="2024-10-21", progress=False)
+        (verdict,) = found.entail(QUERIES[:1])
+
+    assert verdict.status == "entailment"
+    (request,) = server.requests
+    assert request.path == "/openai/deployments/my-gpt/chat/completions?api-version=2024-10-21"
+    assert request.headers["api-key"] == "a key"
+    assert "authorization" not in request.headers
+
+
+def test_a_prompt_is_sent_alone_and_equal_ones_once(tmp_path):
+    server = Scripted(lambda request: f"So be it: {request.prompt}")
+    with serving(server) as url:
+        found = judge(url, cache=tmp_path / "cache.sqlite")
+        replies = found.ask(["One?", "Two?", "One?"])
+        again = judge(url, cache=tmp_path / "cache.sqlite").ask(["One?"])
+
+    assert isinstance(found, ChatJudge)
+    assert replies == ["So be it: One?", "So be it: Two?", "So be it: One?"]
+    assert again == replies[:1]
+    assert [len(request.body["messages"]) for request in server.requests] == [1, 1]
+
+
+def test_a_reply_that_is_not_usable_is_asked_for_again_and_the_last_one_returned():
+    said = iter(["hm", "four", "hm", "hm", "well"])
+    server = Scripted(lambda request: next(said))
+    with serving(server) as url:
+        found = judge(url)
+        good, bad = (found.ask([prompt], usable=lambda reply: reply == "four") for prompt in ("2 + 2?", "3 + 1?"))
+
+    assert (good, bad) == (["four"], ["well"])
+    assert found.counters["failed"] == 1
+    assert "form asked for" in server.requests[1].prompt
+
+
+def test_a_prompt_goes_nowhere_before_its_dataset_is_admitted():
+    with pytest.raises(PrivacyError, match="admit"):
+        judge(ELSEWHERE).ask(["Anything."])

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from medvl.judges.judge import EntailmentQuery, Judge, SplitReport, SplitSentence, Verdict
+from medvl.judges.judge import CannotChat, ChatJudge, EntailmentQuery, Judge, SplitReport, SplitSentence, Verdict
 from medvl.judges.recorded import MissingAnswer, RecordedJudge, Recorder
 from medvl.runtime.errors import InvalidValue, MissingFile
 
@@ -79,6 +79,8 @@ def test_an_entry_with_a_language_answers_in_it_alone():
         (nli(status="neutral"), "nli entry 0: the status is not one of entailment, not_entailment"),
         (nli(evidence="No effusion."), "nli entry 0: needs a list of texts"),
         ({"nli": [*nli()["nli"], *nli(status="not_entailment")["nli"]]}, "nli entry 1: answers a question otherwise"),
+        ({"chat": [{"prompt": "A?"}]}, "chat entry 0: has no 'reply'"),
+        ({"chat": [{"prompt": "A?", "reply": 1}]}, "chat entry 0: needs a text"),
         ({"report_to_phrases": [{"report": "A."}]}, "report_to_phrases entry 0: has no 'sentence_list'"),
     ],
 )
@@ -132,6 +134,41 @@ def test_what_a_recorder_writes_answers_alike(tmp_path):
     replayed = RecordedJudge(path)
     assert replayed.entail(queries[::-1]) == verdicts[::-1] == list(Various.verdicts)[::-1]
     assert replayed.split(["A.", ""], language="es") == splits
+
+
+def test_replies_to_prompts_are_answered_as_recorded():
+    judge = RecordedJudge({"chat": [{"prompt": "A?", "reply": "Yes."}, {"prompt": "B?", "reply": None}]})
+
+    assert isinstance(judge, ChatJudge)
+    assert judge.ask(["B?", "A?"], usable=lambda reply: False) == [None, "Yes."]
+    with pytest.raises(MissingAnswer, match="1 of 2 prompts") as error:
+        judge.ask(["A?", "Cancer?"])
+    assert "Cancer" not in str(error.value)
+
+
+def test_a_table_without_any_reply_names_the_judges_that_chat():
+    with pytest.raises(CannotChat, match=r"judge=endpoint or judge=local, or judge=recorded .*\"chat\""):
+        RecordedJudge(nli()).ask(["A?"])
+
+
+class Chatting(Various):
+    allowances = {"mimic_cxr": "as agreed"}  # noqa: RUF012
+
+    def ask(self, prompts, *, usable=None):
+        return [None if prompt == "B?" else prompt.lower() for prompt in prompts]
+
+
+def test_a_recorder_keeps_replies_to_prompts_and_the_allowances_of_its_judge():
+    recorder = Recorder(Chatting())
+    replies = recorder.ask(["A?", "B?"])
+
+    assert RecordedJudge(recorder.table()).ask(["A?", "B?"]) == replies == ["a?", None]
+    assert recorder.allowances == {"mimic_cxr": "as agreed"}
+
+
+def test_a_recorder_of_a_judge_that_does_not_chat_says_so():
+    with pytest.raises(CannotChat, match="'various' is no language model"):
+        Recorder(Various()).ask(["A?"])
 
 
 def test_a_recorder_admits_what_its_judge_admits():

@@ -27,6 +27,17 @@ def only(text, language="en"):
         ("Left apical pleural scarring.", "en", "pleural_scarring", "positive"),
         ("Cicatriz pleural apical izquierda.", "es", "pleural_scarring", "positive"),
         ("Borramiento de ambos senos costofrénicos.", "es", "blunted_costophrenic_angle", "positive"),
+        ("Heart: normal.", "en", "heart", "negative"),
+        ("Pulmones: sin alteraciones.", "es", "lungs", "negative"),
+        ("Neumotórax: ausente.", "es", "pneumothorax", "negative"),
+        ("Findings: pneumothorax.", "en", "pneumothorax", "positive"),
+        ("Sin corazón de tamaño aumentado.", "es", "cardiomegaly", "negative"),
+        ("Tamaño cardíaco por encima de lo normal.", "es", "cardiomegaly", "positive"),
+        ("Índice cardiotorácico menor de 0,5.", "es", "heart", "negative"),
+        ("No se aprecian alteraciones significativas.", "es", "chest", "negative"),
+        ("Aire libre en la cavidad pleural.", "es", "pneumothorax", "positive"),
+        ("Lesión nodular derecha.", "es", "nodule", "positive"),
+        ("No es evidente la fractura.", "es", "fracture", "negative"),
     ],
 )
 def test_the_thing_and_its_status_are_read(text, language, concept, status):
@@ -128,3 +139,56 @@ def test_an_anterior_study_is_no_anterior_place(text):
 
 def test_the_tip_of_a_line_is_no_stent():
     assert only("The tip of the right PICC is in the mid SVC.").concept == "picc"
+
+
+def test_great_vessels_are_no_large_heart():
+    assert {(row.concept, row.status) for row in structure("Corazón y grandes vasos normales.", language="es")} == {
+        ("heart", "negative"),
+        ("aorta", "negative"),
+    }
+
+
+def test_a_finding_and_its_own_sign_are_one_thing():
+    row = only("Sin variación del neumotórax con línea pleural visible en el vértice izquierdo.", "es")
+
+    assert (row.concept, row.side, row.sites, row.change) == ("pneumothorax", "left", ("apex",), "stable")
+
+
+def test_a_side_that_a_name_runs_into_counts():
+    assert only("Edema de pulmón izquierdo.", "es").side == "left"
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "change"),
+    [
+        ("There is no change in the pleural effusion.", "en", "stable"),
+        ("The effusion shows no significant change.", "en", "stable"),
+        ("The nodule is enlarged compared to the prior study.", "en", "worse"),
+        ("The nodule is enlarged.", "en", None),
+        ("The heart remains enlarged compared to the prior study.", "en", "stable"),
+        ("The effusion has almost completely resolved.", "en", "improved"),
+        ("El derrame pleural aparece sin cambios.", "es", "stable"),
+        ("El derrame pleural mantiene su tamaño.", "es", "stable"),
+    ],
+)
+def test_change_is_read_as_meant(text, language, change):
+    row = only(text, language)
+
+    assert (row.status, row.change) == ("positive", change)
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "certainty", "presumptive"),
+    [
+        ("Findings consistent with pneumonia.", "en", "tentative", True),
+        ("Hallazgos compatibles con neumonía.", "es", "tentative", True),
+        ("Findings may be compatible with pneumonia.", "en", "tentative", False),
+        ("Possible pneumonia.", "en", "tentative", False),
+        ("¿Neumonía?", "es", "tentative", False),
+        ("Imagen de condensación.", "es", "definitive", False),
+    ],
+)
+def test_some_hedges_commit_the_reader(text, language, certainty, presumptive):
+    row = only(text, language)
+
+    assert (row.certainty, row.presumptive) == (certainty, presumptive)

@@ -1,6 +1,7 @@
 """BERTScore: the formula on vectors by hand, and a tiny encoder from a local folder."""
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -107,3 +108,65 @@ def test_a_folder_without_a_model_and_a_layer_too_many_are_refused(folder, tmp_p
         LocalEncoder(tmp_path, layer=1)
     with pytest.raises(UserError, match="has 2 layers"):
         LocalEncoder(folder, layer=3)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted", "expected"),
+    [
+        (
+            [[1, 0, 2], [3, 1, 0], [0, 2, 1], [1, 1, 1], [2, 0, 1]],
+            [[1, 0, 1], [2, 1, 0], [0, 1, 1], [1, 0, 2]],
+            (0.9183764575464688, 0.9693163958558402, 0.9431591122076219),
+        ),
+        (
+            [[1, 0, 2], [0, 1, 3], [2, 0, 1]],
+            [[1, 1, 2], [0, 1, 2], [3, 0, 1], [1, 2, 0], [2, 1, 1]],
+            (0.9899494936611666, 0.7932996624407777, 0.8807816860224852),
+        ),
+    ],
+)
+def test_matching_equals_the_packages(said, wanted, expected):
+    """Expected: ``greedy_cos_idf`` of bert-score 0.3.13 in double precision, the first and the last piece weighing 0."""
+    texts = {"p": said, "r": wanted}
+
+    found = bertscore(
+        ["p"], ["r"], encoder=lambda names: [EncodedText(tuple(range(len(texts[n]))), np.array(texts[n], np.float32)) for n in names]
+    )
+
+    assert tuple(found.corpus[name] for name in ("precision", "recall", "f1")) == pytest.approx(expected, abs=1e-12)
+
+
+MINILM = os.environ.get("MEDVL_MINILM")
+
+
+@pytest.mark.skipif(not MINILM, reason="MEDVL_MINILM names no folder of sentence-transformers/all-MiniLM-L6-v2")
+@pytest.mark.parametrize(
+    ("idf", "expected"),
+    [
+        (False, ((0.895508, 0.921611, 0.908372), (0.681942, 0.895734, 0.774353), (0.816810, 0.816875, 0.816842))),
+        (True, ((0.793036, 0.885642, 0.836785), (0.572890, 0.850221, 0.684533), (0.765771, 0.801101, 0.783038))),
+    ],
+)
+def test_a_real_model_scores_as_with_the_package(idf, expected):
+    """Expected: ``BERTScorer`` of bert-score 0.3.13, layer 4, with all six references as the idf corpus."""
+    predictions = [
+        "No pleural effusion is seen.",
+        "Small left pleural effusion with adjacent atelectasis, unchanged from prior.",
+        "Heart size is normal. The lungs are clear.",
+        "Right-sided PICC terminates in the SVC.",
+        "effusion",
+        "The cardiomediastinal silhouette is within normal limits; no pneumothorax, consolidation or edema.",
+    ]
+    references = [
+        "There is no pleural effusion.",
+        "Moderate right pleural effusion.",
+        "The heart is mildly enlarged and the lungs are clear.",
+        "Right PICC tip at the cavoatrial junction, in good position.",
+        "Large bilateral pleural effusions, increased.",
+        "No acute cardiopulmonary process.",
+    ]
+
+    found = bertscore(predictions, references, encoder=LocalEncoder(MINILM, layer=4), idf=idf).per_sample
+
+    for i, row in enumerate(expected):
+        assert tuple(found[name][i] for name in ("precision", "recall", "f1")) == pytest.approx(row, abs=2e-6)

@@ -56,6 +56,16 @@ def test_samples_without_a_value_do_not_count():
     found = estimate(mean_of([1.0, math.nan, 3.0]), resample(["a", "b", "c"]))
 
     assert found.value == 2.0
+    assert found.n == 2
+
+
+def test_a_figure_made_of_others_is_over_the_samples_of_any_of_them():
+    first, second, weights = mean_of([1.0, math.nan, math.nan]), mean_of([math.nan, 2.0, math.nan]), resample(["a", "b", "c"])
+
+    assert estimate(macro_of([first, second]), weights).n == 2
+    assert paired_difference(first, second, weights).n == 2
+    assert estimate(macro_of([first, lambda rows: rows.sum(axis=1)]), weights).n == 3
+    assert estimate(first, weights, n=7).n == 7
 
 
 def test_replicates_where_the_statistic_is_undefined_are_left_out_and_counted():

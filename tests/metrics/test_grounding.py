@@ -117,3 +117,33 @@ def test_the_best_threshold_weighs_findings_alike():
     iou = np.array([[0.9, 0.5], [0.9, 0.5], [0.9, 0.5], [0.0, 0.8]])
 
     assert grounding.best_threshold(iou, ["common"] * 3 + ["rare"], [0.1, 0.2]) == 0.2
+
+
+def test_cnr_per_box_is_the_mean_over_boxes_against_all_the_rest():
+    similarity = row(5, 4, 0, 2)
+    first, second = mask(1, 0, 0, 0), mask(0, 1, 0, 0)
+
+    found = grounding.contrast_to_noise_ratio_per_box(similarity, [first, second])
+
+    each = [grounding.contrast_to_noise_ratio(similarity, box) for box in (first, second)]
+    assert found == pytest.approx(np.mean(each))
+    assert found == pytest.approx(grounding.contrast_to_noise_ratio_per_box(similarity, [second, first]))
+
+
+def test_the_public_evaluator_hides_earlier_boxes_from_later_ones():
+    similarity, boxes = row(5, 4, 0, 2), [mask(1, 0, 0, 0), mask(0, 1, 0, 0)]
+
+    there = grounding.contrast_to_noise_ratio_per_box(similarity, boxes, blank_earlier=True)
+    back = grounding.contrast_to_noise_ratio_per_box(similarity, boxes[::-1], blank_earlier=True)
+
+    second = grounding.contrast_to_noise_ratio(row(NAN, 4, 0, 2), boxes[1])
+    assert there == pytest.approx((grounding.contrast_to_noise_ratio(similarity, boxes[0]) + second) / 2)
+    assert there != pytest.approx(back)
+    assert not np.isnan(similarity).any()
+
+
+def test_cnr_per_box_passes_over_boxes_that_were_not_seen():
+    found = grounding.contrast_to_noise_ratio_per_box(row(NAN, 4, 0, 2), [mask(1, 0, 0, 0), mask(0, 1, 0, 0)])
+
+    assert found == pytest.approx(3)
+    assert math.isnan(grounding.contrast_to_noise_ratio_per_box(row(NAN, 1, 2), [mask(1, 0, 0)]))

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from medvl.metrics.radcliq import FEATURES, radcliq, v0, v1
+from medvl.metrics.radcliq import FEATURES, radcliq, radcliq_of_reports, v0, v1
+from medvl.metrics.text.bertscore import EncodedText
 from medvl.runtime.errors import UserError
 
 GOLDEN = [
@@ -42,3 +43,35 @@ def test_the_inverse_is_of_the_mean_and_undefined_where_that_is_not_positive():
     assert result["radcliq_v1_inverse"] == pytest.approx(1 / result["radcliq_v1"])
     assert np.isnan(radcliq(high).corpus["radcliq_v1_inverse"])
     assert radcliq(low).lower_is_better == {"radcliq_v1"}
+
+
+class Vectors:
+    """Each text the counts of a few letters."""
+
+    def embed(self, texts):
+        return [[1.0 + text.count(letter) for letter in "aeo"] for text in texts]
+
+    def pieces(self, texts):
+        return [EncodedText((0, *map(ord, t), 1), np.array([[1, i % 3, ord(c) % 5] for i, c in enumerate(f"<{t}>")], "f4")) for t in texts]
+
+
+def entities(texts):
+    return [
+        {"entities": {w: {"tokens": w, "label": "OBS-DP", "relations": []} for w in text.lower().rstrip(".").split()}} for text in texts
+    ]
+
+
+def test_the_features_of_reports_are_those_of_their_metrics():
+    models = {"annotator": entities, "encoder": Vectors().pieces, "embedder": Vectors(), "radgraph": "radgraph"}
+
+    result = radcliq_of_reports(["Clear lungs.", "Left effusion."], ["Clear lungs.", "Right effusion."], baseline=None, **models)
+
+    features = {name: result.per_sample[name] for name in FEATURES}
+    np.testing.assert_allclose(features["radgraph_combined"], [1 / 2, 1 / 4])  # no relation anywhere counts 0
+    np.testing.assert_allclose(features["bleu_score"][0], 1)
+    assert features["semb_score"][0] == pytest.approx(1)
+    assert features["bertscore"][0] == pytest.approx(1)
+    np.testing.assert_allclose(result.per_sample["radcliq_v1"], v1(features))
+    assert result.corpus["radgraph_combined"] == pytest.approx(3 / 8)
+    assert "radgraph" in result.protocol["radgraph_combined"]
+    assert result.lower_is_better == {"radcliq_v1"}

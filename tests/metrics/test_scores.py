@@ -35,6 +35,16 @@ def test_a_resample_counts_a_sample_as_often_as_its_weight():
     assert f1_of([1, 1, 0], [0, 9, 0], [0, 0, 1])(weights) == pytest.approx([4 / 5])
 
 
+def test_a_figure_counts_only_the_samples_that_it_is_over():
+    weights = resample(["a", "b", "c", "d"], replicates=20)
+    made = scores("m", {"a": [1.0, np.nan, 0.0, np.nan]}, {"version": 1})
+
+    assert estimate(made.statistics["a"], weights).n == 2
+    assert estimate(ratio_of([1, 0, 0, 0], [2, 1, 0, 3]), weights).n == 3
+    assert estimate(f1_of([1, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]), weights).n == 2
+    assert estimate(bleu(PREDICTIONS, REFERENCES).statistics["bleu_1"], weights).n == 4
+
+
 def test_a_ratio_without_a_denominator_is_undefined():
     assert np.isnan(ratio_of([0, 1], [0, 1])(np.array([[1.0, 0.0]])))[0]
 

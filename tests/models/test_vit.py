@@ -72,7 +72,7 @@ def test_masked_patches_become_the_mask_token_before_positions_are_added():
     ("size", "parameters"), [("small", 22_056_576), ("base", 86_580_480), ("large", 304_368_640), ("giant", 1_136_480_768)]
 )
 def test_the_published_sizes_have_the_published_numbers_of_parameters(size, parameters):
-    config = compose("train", ["experiment=quickstart", f"model=vit_{size}"])
+    config = compose("train", ["experiment=rad_dino", f"model=vit_{size}", "model.drop_path=0"])
 
     with on_meta():
         ours = instantiate(config.model)

@@ -12,14 +12,20 @@ from lightning.pytorch import Callback, Trainer
 
 from medvl.data.module import RadiographDataModule
 from medvl.data.prepare import prepare
-from medvl.data.samples import ImageTextSamples
+from medvl.data.samples import ImagePairSamples
 from medvl.data.transforms import Augmentation
+from medvl.models.biovil_t import BioVilTImageModel
+from medvl.models.cxr_bert import CxrBert
+from medvl.models.image_guided_mlm import ImageGuidedPredictor
 from medvl.models.image_text import ImageTextModel
+from medvl.models.resnet import SmallResNet
 from medvl.models.tokenizer import train_wordpiece
 from medvl.training.image_text import ImageTextTraining
+from medvl.training.image_text_embedding import draw_phrases
+from medvl.training.image_text_losses import ImageTextLosses
 
 STEPS = 20
-SMALL = {"projection_size": 16, "image_widths": (8, 8, 16, 16), "vocabulary_size": 256, "text_width": 16, "text_layers": 1, "text_heads": 2}
+EVERY_TERM = ImageTextLosses(local_weight=0.5, parts="phrases", section_weight=0.5, masked_weight=0.5)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*logging interval.*", "ignore:.*litlogger.*")
 
@@ -31,21 +37,32 @@ def folder(tmp_path_factory):
     return root / "out"
 
 
-def module(local_weight=0.5):
+def network(norm="group"):
+    image = BioVilTImageModel(
+        SmallResNet((8, 8, 16, 16), norm=norm), projection_size=16, width=16, heads=2, blocks=1, dropout=0.0, drop_path=0.0
+    )
+    text = CxrBert(256, width=16, layers=1, heads=2, feed_forward=32, max_length=64, projection_size=16, dropout=0.0)
+    return ImageTextModel(image, text, temperature=0.1, learn_temperature=True)
+
+
+def module(losses=EVERY_TERM, **options):
     torch.manual_seed(0)
-    model = ImageTextModel(**SMALL, norm="group")
-    model.set_tokenizer(train_wordpiece(["heart is normal no effusion the lungs are clear 0 1 2 3 4 5 6 7 8 9 ."], 256))
-    return ImageTextTraining(
-        model,
+    training = ImageTextTraining(
+        network(),
         steps=STEPS,
         learning_rate=1e-3,
         weight_decay=0.02,
         warmup_steps=2,
-        local_weight=local_weight,
-        sharpness=8.0,
-        phrases_per_report=2,
+        losses=losses,
+        parts_per_report=8,
+        mask_share=0.3,
+        predictor=ImageGuidedPredictor(width=16, projection_size=16, heads=2, layers=1),
+        freeze_norms=True,  # the projector's batch normalisation
         seed=0,
+        **options,
     )
+    training.model.set_tokenizer(train_wordpiece(["heart is normal no effusion the lungs are clear 0 1 2 3 4 5 6 7 8 9 ."], 256))
+    return training
 
 
 class Losses(Callback):
@@ -57,9 +74,9 @@ class Losses(Callback):
         self.samples.append([batch["epoch"], *batch["sample_id"]])
 
 
-def fit(folder, processes=1):
-    batches = RadiographDataModule(folder=folder, samples=ImageTextSamples, batch_size=8, crop=32, seed=5, augmentation=Augmentation())
-    losses, training = Losses(), module()
+def fit(folder, processes=1, **options):
+    batches = RadiographDataModule(folder=folder, samples=ImagePairSamples, batch_size=8, crop=32, seed=5, augmentation=Augmentation())
+    losses, training = Losses(), module(**options)
     trainer = Trainer(
         accelerator="cpu",
         devices=processes,
@@ -76,18 +93,17 @@ def fit(folder, processes=1):
         callbacks=[losses],
     )
     trainer.fit(training, datamodule=batches)
-    return losses, training.model.image_projection.weight.detach()
+    return losses, training.model.image.projector.model[0].weight.detach()
 
 
 def test_drawn_phrases_are_a_function_of_seed_epoch_and_sample():
     batch = {"sample_id": ["a", "b"], "text": ["x", "y"], "phrases": [["1", "2", "3"], []]}
-    training = module()
 
-    drawn = [training._draw_phrases(batch, 0, epoch) for epoch in range(30)]
+    drawn = [draw_phrases({**batch, "epoch": epoch}, 0, 2, 0) for epoch in range(30)]
 
     assert {tuple(d) for d in drawn} == {("1", "2"), ("1", "3"), ("2", "3")}
-    assert drawn[7] == training._draw_phrases(batch, 0, 7)
-    assert training._draw_phrases(batch, 1, 0) == ["y"]
+    assert drawn[7] == draw_phrases({**batch, "epoch": 7}, 0, 2, 0)
+    assert draw_phrases({**batch, "epoch": 0}, 1, 2, 0) == ["y"]
 
 
 def test_biases_norms_and_the_temperature_are_not_decayed():
@@ -98,14 +114,29 @@ def test_biases_norms_and_the_temperature_are_not_decayed():
     assert groups[0]["weight_decay"] == 0.02
     assert groups[1]["weight_decay"] == 0.0
     assert any(p is training.model.log_temperature for p in groups[1]["params"])
-    assert sum(len(g["params"]) for g in groups) == len(list(training.parameters()))
+    assert sum(len(g["params"]) for g in groups) == sum(p.requires_grad for p in training.parameters())
 
 
 @pytest.mark.slow
-def test_training_lowers_the_loss(folder):
-    losses, _ = fit(folder)
+@pytest.mark.parametrize(
+    "losses",
+    [ImageTextLosses(), EVERY_TERM, ImageTextLosses(local_weight=1.0, parts="words")],
+    ids=["plain", "every term", "words"],
+)
+def test_training_lowers_the_loss(folder, losses):
+    losses, _ = fit(folder, losses=losses)
 
     assert sum(losses.values[-3:]) < sum(losses.values[:3])
+
+
+@pytest.mark.slow
+def test_a_batch_in_parts_trains_as_the_whole(folder):
+    whole, weight = fit(folder)
+
+    parts, same = fit(folder, chunk=3)
+
+    assert parts.values == pytest.approx(whole.values, rel=1e-5)
+    assert same.flatten().tolist() == pytest.approx(weight.flatten().tolist(), rel=1e-4, abs=1e-6)
 
 
 def run_rank(rank, port, folder, out):

@@ -75,3 +75,12 @@ def test_figures_of_reports_stand_apart():
 
 def test_names_of_findings_are_prose():
     assert spoken("pleural_effusion") == "Pleural effusion"
+
+
+def test_a_lower_rank_is_the_better_one():
+    found = entry(2.0, 1.0, 3.0, untrained=entry(20.0, 15.0, 25.0))
+
+    (sentence,) = what_was_learned({"metrics": {"retrieval_image_to_text_median_rank": found}})
+
+    assert "went from 20.00 before training to 2.00 after" in sentence
+    assert "do not overlap" in sentence

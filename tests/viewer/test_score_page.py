@@ -53,6 +53,16 @@ def test_a_phrase_without_a_usable_answer_says_so(tmp_path, results):
     assert "States nothing." in html
 
 
+def test_boxes_of_a_phrase_that_does_not_follow_are_drawn_and_not_judged(tmp_path, results):
+    lost = phrase("A mass.", boxes=[BOX], spatial_entailment_status="no_spatial_entailment", explanation="lung_lesion: not mentioned")
+
+    html = page(tmp_path, results, study(candidate=[lost]))
+
+    assert html.count('<rect class="own"') == 1
+    assert "boxes do not agree" not in html
+    assert "lung lesion: not mentioned" in html
+
+
 def test_invented_evidence_is_shown_as_such(tmp_path, results):
     html = page(tmp_path, results, study(candidate=[phrase("A mass.", dropped_evidence=["Not said."])]))
 
@@ -71,7 +81,7 @@ def test_figures_and_what_was_counted_are_shown_and_zeros_are_not(tmp_path, resu
     html = page(tmp_path, results)
 
     assert "<td>0.250</td><td>0.100 … 0.500</td><td>4</td>" in html
-    assert html.index("radfact/logical_f1") < html.index("<details>") < html.index("radfact/micro/logical_f1")
+    assert html.index("radfact/<wbr>logical_f1") < html.index("<details>") < html.index("radfact/<wbr>micro/<wbr>logical_f1")
     assert "empty predictions" in html
     assert "judge failures" not in html
     assert "4 reports of 2 patients" in html

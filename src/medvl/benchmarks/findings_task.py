@@ -6,7 +6,7 @@ frontal view. The report has AUROC and AUPRC per finding, their macro means, int
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medvl.benchmarks.classification import classification_figures
-from medvl.benchmarks.embedding import RadiographSource
+from medvl.benchmarks.embedding import RadiographSource, present_views
 from medvl.benchmarks.features import Encoding, Features, ImageEncoder
 from medvl.benchmarks.labels import Truth, Uncertain, Unmentioned
 from medvl.benchmarks.results import Evaluation
@@ -50,6 +50,13 @@ class LabelledFeatures:
     def patients(self) -> NDArray[np.str_]:
         """(N,) the patient of each study."""
         return np.asarray([study.patient_id for study in self.studies], dtype=str)
+
+    def of_patients(self, patients: Collection[str]) -> LabelledFeatures:
+        """Those of the given patients."""
+        rows = np.flatnonzero([study.patient_id in patients for study in self.studies])
+        pooled = {pooling: values[rows] for pooling, values in self.features.pooled.items()}
+        features = Features([self.features.view_ids[row] for row in rows], pooled)
+        return LabelledFeatures(features, self.truth.iloc[rows].reset_index(drop=True), [self.studies[row] for row in rows])
 
 
 Scorer = Callable[[LabelledFeatures, LabelledFeatures, LabelledFeatures], tuple[pd.DataFrame, dict[str, Any]]]
@@ -134,9 +141,27 @@ class FindingsTask:
         Raises:
             NothingToProbe: if there are none.
         """
-        source = self.test_labels or self.labels if part == "test" else self.labels
-        by_view = {view.view_id: s for s in getattr(splits, part) if source in s.labels and (view := s.frontal()) is not None}
-        features = self.encoding.extract(encoder, images, list(by_view), layers=layers)
+        by_view = self._labelled(splits, part)
+        return self._with_truth(self.encoding.extract(encoder, images, list(by_view), layers=layers), by_view, part)
+
+    def read_unencoded(self, images: RadiographSource, splits: Splits, part: str) -> LabelledFeatures:
+        """The same without features, for what learns from the images themselves.
+
+        Raises:
+            NothingToProbe: if there are none.
+        """
+        by_view = self._labelled(splits, part)
+        return self._with_truth(Features(present_views(images, list(by_view)), {}), by_view, part)
+
+    def _labelled(self, splits: Splits, part: str) -> dict[str, Study]:
+        """View → study of those that the source has labelled."""
+        return {view.view_id: s for s in getattr(splits, part) if self._source(part) in s.labels and (view := s.frontal()) is not None}
+
+    def _source(self, part: str) -> str:
+        return self.test_labels or self.labels if part == "test" else self.labels
+
+    def _with_truth(self, features: Features, by_view: Mapping[str, Study], part: str) -> LabelledFeatures:
+        source = self._source(part)
         studies = [by_view[view_id] for view_id in features.view_ids]
         if not studies:
             raise NothingToProbe(f"no {part} study has both {source!r} labels and a prepared frontal image")

@@ -57,10 +57,15 @@ class LinearProbe:
         self, encoder: ImageEncoder, images: RadiographSource, splits: Splits, *, untrained: ImageEncoder | None = None
     ) -> Evaluation:
         """Probe an encoder, and another beside it. Arguments and errors as ``FindingsTask.evaluate``."""
-        layers = range(-max(self.blocks), 0)
-        return self.task.evaluate(self.name, self._score, encoder, images, splits, untrained=untrained, layers=layers)
+        return self.task.evaluate(self.name, self.score, encoder, images, splits, untrained=untrained, layers=self.layers)
 
-    def _score(self, train: LabelledFeatures, validation: LabelledFeatures, test: LabelledFeatures) -> tuple[pd.DataFrame, dict[str, Any]]:
+    @property
+    def layers(self) -> Sequence[int]:
+        """The blocks whose features are read."""
+        return range(-max(self.blocks), 0)
+
+    def score(self, train: LabelledFeatures, validation: LabelledFeatures, test: LabelledFeatures) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """Learn from the training studies, choose by the validation studies: log-odds of the test studies (N, findings), and the choice."""
         best_area, best_scores, best_head = -math.inf, np.zeros(0), {}
         for blocks, mean_patch in itertools.product(self.blocks, self.mean_patch):
             heads = self._train(_inputs(train.features, blocks, mean_patch), torch.tensor(train.truth.to_numpy(np.float32)))

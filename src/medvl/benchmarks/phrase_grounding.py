@@ -8,25 +8,29 @@ over findings.
 Beside it the best-threshold mIoU, on each model's own scale of cosines: an untrained model's cosines hardly vary and its published mIoU
 is 0 whatever its maps show. The threshold comes from a validation split where one is given; else it is an oracle, and says so.
 
+CNR is of the union of a phrase's boxes; ``cnr_per_box``, the mean over single boxes, is what a public evaluator measures, here without its
+dependence on their order. Coverage, the share of the boxes that the model saw, stands beside: what the crop hides cannot be found.
+
 Departures: all prompts are embedded once and every image once; maps are compared at no more than ``resolution`` pixels on the short side
-(boxes are exact at any size; 512 was the authors' input).
+(boxes are exact at any size; 512 was the authors' input). Films before are shown where asked for (``use_prior``), and not by default.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, label
-from torch import Tensor
+from scipy.ndimage import label
 
-from medvl.benchmarks.embedding import ImageTextEncoder, RadiographSource, device_of, image_batches, text_embeddings
+from medvl.benchmarks.embedding import ImageTextEncoder, RadiographSource, embedded_batches, prior_views, text_embeddings
 from medvl.benchmarks.results import Evaluation, per_finding_and_macro
+from medvl.benchmarks.similarity_maps import Geometry, Interpolation, Map, frame_at, map_in_original, patch_similarity
+from medvl.benchmarks.similarity_maps import similarity_map as similarity_map
 from medvl.data.transforms import Fit
 from medvl.geometry import Frame, box_from_mask, boxes_to_mask
 from medvl.metrics import grounding
@@ -35,13 +39,11 @@ from medvl.records import Box, Phrase, Prediction, PrivacyPolicy, Study
 from medvl.runtime.errors import UserError
 from medvl.runtime.privacy import strictest
 
-Map: TypeAlias = NDArray[np.float32]
-
-METRICS = ("cnr", "cnr_absolute", "miou", "miou_best_threshold", "pointing_game")
+METRICS = ("cnr", "cnr_absolute", "cnr_per_box", "miou", "miou_best_threshold", "pointing_game", "coverage")
 
 
 class NothingToGround(UserError):
-    """No phrase with boxes has its image in the prepared dataset."""
+    """No phrase with boxes has its image in the prepared dataset, or the protocol contradicts itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +67,13 @@ class GroundingMap:
     phrase: GroundedPhrase
     patches: Map
     frame: Frame
+    interpolation: Interpolation = "bilinear"
+    geometry: Geometry = "frame"
 
     def in_original(self, resolution: int | None = None) -> Map:
-        """The map over the original image (H, W), bilinear, NaN outside the crop; short side at most ``resolution`` pixels."""
-        return frame_at(self.frame, resolution).map_to_source(self.patches)
-
-
-def frame_at(frame: Frame, resolution: int | None) -> Frame:
-    """The same frame from a smaller copy of the original, whose short side is ``resolution``; unchanged if that is no smaller."""
-    height, width = frame.source
-    if resolution is None or min(height, width) <= resolution:
-        return frame
-    small = Frame.identity(frame.source).short_side(resolution).target
-    return Frame.identity(small).resized(frame.source).then(frame)
+        """The map over the original image (H, W), NaN outside the crop; short side at most ``resolution`` pixels."""
+        frame = frame_at(self.frame, resolution)
+        return map_in_original(self.patches, frame, interpolation=self.interpolation, geometry=self.geometry)
 
 
 def grounded_phrases(studies: Iterable[Study]) -> list[GroundedPhrase]:
@@ -99,23 +95,6 @@ def grounded_phrases(studies: Iterable[Study]) -> list[GroundedPhrase]:
     ]
 
 
-def similarity_map(patches: Tensor, texts: Tensor, *, smoothing: float | None = 1.5) -> Map:
-    """Cosine of each patch with each text.
-
-    Args:
-        patches: (D, h, w), L2-normalised over D.
-        texts: (N, D), L2-normalised.
-        smoothing: standard deviation of the Gaussian, in patches; ``None`` for none.
-
-    Returns:
-        (N, h, w) in [−1, 1].
-    """
-    maps = torch.einsum("nd,dhw->nhw", texts.float(), patches.float()).numpy()
-    if not smoothing:
-        return maps
-    return gaussian_filter(maps, sigma=(0, smoothing, smoothing), mode="reflect", truncate=4.0)
-
-
 @dataclass(frozen=True)
 class PhraseGrounding:
     """The protocol; ``evaluate`` runs it.
@@ -123,8 +102,11 @@ class PhraseGrounding:
     Attributes:
         crop, short_side, fit: how an image becomes the model's input; see ``image_batches``.
         smoothing: see ``similarity_map``.
+        interpolation, geometry: how a map comes to lie over the original; see ``map_in_original``.
         thresholds: cosine thresholds of the published mIoU.
         resolution: short side at which maps and boxes are compared, at most; ``None`` for the original's.
+        blank_earlier_boxes: measure ``cnr_per_box`` with the public evaluator's quirk; see ``contrast_to_noise_ratio_per_box``.
+        use_prior: show the model the film before, where the prepared dataset names one.
         macro_over: findings that enter the headline figures; all by default.
         batch_size: images encoded at once.
         replicates, seed: of the bootstrap over patients.
@@ -140,7 +122,15 @@ class PhraseGrounding:
     batch_size: int = 32
     replicates: int = 1000
     seed: int = 0
+    interpolation: Interpolation = "bilinear"
+    geometry: Geometry = "frame"
+    blank_earlier_boxes: bool = False
+    use_prior: bool = False
     name: Literal["phrase_grounding"] = field(default="phrase_grounding", init=False)
+
+    def __post_init__(self) -> None:
+        if self.geometry == "official" and self.fit != "crop":
+            raise NothingToGround(f"geometry=official is that of the centre crop and does not go with fit={self.fit}; take geometry=frame")
 
     def evaluate(
         self,
@@ -162,7 +152,9 @@ class PhraseGrounding:
 
         Raises:
             NothingToGround: if no phrase is left.
+            NoPriors: with ``use_prior``, if ``images`` does not know which film came before another.
         """
+        studies = list(studies)
         models = {"trained": model} | ({"untrained": untrained} if untrained is not None else {})
         wanted = grounded_phrases(studies)
         choose_on = grounded_phrases(validation or ())
@@ -176,6 +168,7 @@ class PhraseGrounding:
             tables[role] = self._table(maps[role], chosen[role])
         protocol = {
             **asdict(self),
+            "splits": sorted({study.split or "unnamed" for study in studies}),
             "phrases": len(maps["trained"]),
             "phrases_without_image": len(wanted) - len(maps["trained"]),
             "best_threshold": chosen,
@@ -200,14 +193,15 @@ class PhraseGrounding:
         for phrase in phrases:
             by_view.setdefault(phrase.view_id, []).append(phrase)
         texts = text_embeddings(model, [phrase.text for phrase in phrases])
-        found = []
+        study_ids = {view_id: here[0].study_id for view_id, here in by_view.items()}
+        priors = prior_views(images, study_ids) if self.use_prior else None
         options = (self.crop, self.short_side, self.fit, self.batch_size)
-        for ids, pixels, frames in image_batches(images, list(by_view), *options):
-            patches = model.embed_images(pixels.to(device_of(model))).projected_patch_embeddings.float().cpu()
-            for view_id, patch_map, frame in zip(ids, patches, frames, strict=True):
+        found = []
+        for batch in embedded_batches(model, images, list(by_view), *options, priors=priors):
+            for view_id, patches, frame in zip(batch.view_ids, batch.patches, batch.frames, strict=True):
                 here = by_view[view_id]
-                stack = similarity_map(patch_map, torch.stack([texts[p.text] for p in here]), smoothing=self.smoothing)
-                found += [GroundingMap(phrase, each, frame) for phrase, each in zip(here, stack, strict=True)]
+                stack = patch_similarity(patches, torch.stack([texts[p.text] for p in here]), smoothing=self.smoothing)
+                found += [GroundingMap(p, each, frame, self.interpolation, self.geometry) for p, each in zip(here, stack, strict=True)]
         return found
 
     def _best_threshold(self, maps: Sequence[GroundingMap]) -> float:
@@ -233,6 +227,7 @@ class PhraseGrounding:
                     "coverage": grounding.coverage(similarity, mask),
                     "cnr": cnr,
                     "cnr_absolute": abs(cnr),
+                    "cnr_per_box": self._cnr_per_box(phrase, similarity),
                     "miou": iou[:-1].mean(),
                     **{f"iou@{t:g}": value for t, value in zip(self.thresholds, iou, strict=False)},
                     "miou_best_threshold": iou[-1],
@@ -242,6 +237,10 @@ class PhraseGrounding:
             )
         return pd.DataFrame(rows)
 
+    def _cnr_per_box(self, phrase: GroundedPhrase, similarity: Map) -> float:
+        masks = [boxes_to_mask([box], similarity.shape[:2]) for box in phrase.boxes]
+        return grounding.contrast_to_noise_ratio_per_box(similarity, masks, blank_earlier=self.blank_earlier_boxes)
+
     def _figures(self, tables: dict[str, pd.DataFrame]) -> dict[str, tuple[dict[str, dict], dict]]:
         """Metric → per-finding figures and the macro figure."""
         rows = tables["trained"]
@@ -249,8 +248,9 @@ class PhraseGrounding:
         of_finding = {name: (rows["finding"] == name).to_numpy() for name in sorted(rows["finding"].unique())}
         figures = {}
         for metric in METRICS:
+            shown = {"trained": rows} if metric == "coverage" else tables  # of the crop, not of a model
             statistics = {
-                name: {role: mean_of(table[metric].where(member)) for role, table in tables.items()} for name, member in of_finding.items()
+                name: {role: mean_of(table[metric].where(member)) for role, table in shown.items()} for name, member in of_finding.items()
             }
             members = {name: member & rows[metric].notna().to_numpy() for name, member in of_finding.items()}
             figures[metric] = per_finding_and_macro(statistics, members, weights, self.macro_over)

@@ -98,7 +98,7 @@ class ReportRetrieval:
     @torch.inference_mode()
     def _retrieved(self, model: ImageTextEncoder, images: RadiographSource, view_ids: Sequence[str], pool: Sequence[str]) -> dict[str, str]:
         """View → the training report whose embedding is nearest; views without an image are left out."""
-        by_text = text_embeddings(model, pool)
+        by_text = text_embeddings(model, pool, truncate=True)
         texts = torch.stack([by_text[text] for text in pool])  # (N, D)
         found: dict[str, str] = {}
         for ids, pixels, _ in image_batches(images, view_ids, self.crop, self.short_side, self.fit, self.batch_size):
@@ -120,7 +120,7 @@ class ReportRetrieval:
         weights = resample(units(samples), replicates=self.replicates, seed=self.seed)
         of = {role: result.scores[metric].statistics[statistic] for role, result in systems.items()}
         constant = asdict(estimate(of.pop(NORMAL), weights))
-        return {**figure(of, weights, n=len(samples)), "constant": constant}
+        return {**figure(of, weights), "constant": constant}
 
     def _text(self, study: Study) -> str:
         """The section on one line; empty where there is none."""

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from medvl.benchmarks.metric_configs import named_metrics
-from medvl.benchmarks.report_metrics import CannotScore, RadFact, ReportMetric
+from medvl.benchmarks.report_metrics import CannotScore, OnChat, RadFact, ReportMetric
 from medvl.data.report_samples import ReportSample, is_empty
 from medvl.judges.judge import Judge
 from medvl.metrics.bootstrap import Estimate, estimate, resample
@@ -105,15 +105,16 @@ def score(
         metrics = named_metrics(metrics)
     drawn = bootstrap or Bootstrap()
     found = {name: metric(samples, judge) for name, metric in metrics.items()}
-    asked = [metric for metric in metrics.values() if isinstance(metric, RadFact)]
+    asked = [metric for metric in metrics.values() if isinstance(metric, RadFact | OnChat)]
+    radfact = [metric for metric in asked if isinstance(metric, RadFact)]
     return Result(
         samples=tuple(samples),
         scores=found,
         figures=figures_of(found, units(samples), drawn),
         counts={**_counts(samples), **(counts or {}), **{k: v for metric in asked for k, v in metric.counters.items()}},
         judge=_described(judge) if judge is not None and asked else None,
-        phrases=tuple(result for metric in asked[:1] for result in metric.results),
-        official=next((metric.official for metric in asked if metric.official), None),
+        phrases=tuple(result for metric in radfact[:1] for result in metric.results),
+        official=next((metric.official for metric in radfact if metric.official), None),
         bootstrap=drawn,
     )
 

@@ -57,7 +57,7 @@ class Evaluation:
     privacy: PrivacyPolicy = "local_only"
 
 
-def figure(roles: Roles, weights: NDArray[np.uint16], *, n: int) -> dict[str, Any]:
+def figure(roles: Roles, weights: NDArray[np.uint16], *, n: int | None = None) -> dict[str, Any]:
     """One entry of ``results.json``: the trained model's estimate, the untrained model's and their difference beside it."""
     trained = asdict(estimate(roles["trained"], weights, n=n))
     if "untrained" not in roles:

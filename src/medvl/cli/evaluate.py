@@ -3,8 +3,10 @@
 Runs a benchmark: encodes the images of a prepared dataset with a trained model, and leaves `results.json` with confidence intervals,
 one row per sample as Parquet, and the predictions as JSON lines in <outputs>/evaluate/. Probes (knn, linear_probe, logistic_regression,
 attributes, …) take an image encoder; with `untrained=` another one is measured beside it, and the difference has a paired interval.
+Benchmarks of sentence pairs (sentence_similarity, radnli_two_class, radnli_entailment) take a text model, as `trained=`, and no images.
 
   medvl evaluate benchmark=phrase_grounding data=phantom trained=outputs/train/quickstart-0123abcd/model
+  medvl evaluate benchmark=sentence_similarity data=ms_cxr_t trained=BiomedVLP-BioViL-T
   medvl evaluate benchmark=linear_probe data=mimic_cxr encoder=dinov2_vitb14_pretrain.pth
 """
 
@@ -36,7 +38,6 @@ def task(config: DictConfig) -> dict[str, Any] | None:
     if config.dry_run:
         missing = [*stages.missing_roots(config), *(path for path in (model, config.untrained) if path and not Path(path).exists())]
         return app.show_plan(config, {"folder": str(run_folder(config, "evaluate")), "missing": missing})
-    prepared = stages.prepared(config)
     untrained = Path(config.untrained) if config.untrained else None
-    measurement = measure.Measurement(config, prepared, splits=config.split, model=Path(model), untrained=untrained)
+    measurement = measure.Measurement(config, None, splits=config.split, model=Path(model), untrained=untrained)
     return measure.leave_results([measurement.run(config.benchmark)], config, run_folder(config, "evaluate"))

@@ -6,6 +6,7 @@ names the judge, its prompt hash and what it was allowed to see.
 
   medvl judge qualify judge=rules gold=RadFact/examples/test_examples.json privacy=public
   medvl judge qualify judge=endpoint judge.model=llama-3-70b judge.batch=8 fidelity=true gold=data/radnli
+  medvl judge qualify judge=entailment judge.model=outputs/radnli-classifier gold=data/radnli
 """
 
 from __future__ import annotations

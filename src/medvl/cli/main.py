@@ -19,6 +19,7 @@ VERBS = {
     "data": "look at datasets: `data verify` compares files with a release, `data show` makes a page of one study",
     "train": "train a model from an experiment",
     "evaluate": "run a benchmark: a trained model on a dataset",
+    "ground": "show where an image-text model sees phrases in one radiograph",
     "features": "encode a dataset with a frozen encoder into a Parquet table",
     "score": "score predicted reports against references; `score compare` tests two systems, `score rebuild` remakes tables",
     "export": "write an image encoder in another layout: hf, dinov2, timm or medvl",

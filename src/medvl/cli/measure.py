@@ -10,66 +10,96 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from medvl.benchmarks import results
+from medvl.benchmarks.entailment import EntailmentFineTuning
 from medvl.benchmarks.features import ImageEncoder
 from medvl.benchmarks.findings_task import Splits
 from medvl.benchmarks.phrase_grounding import PhraseGrounding
+from medvl.benchmarks.progression import ProgressionClassification
 from medvl.benchmarks.report_retrieval import ReportRetrieval
 from medvl.benchmarks.results import Evaluation
+from medvl.benchmarks.retrieval import Retrieval
+from medvl.benchmarks.sentence_similarity import SentenceSimilarity
 from medvl.benchmarks.zero_shot import ZeroShotClassification
-from medvl.data import ms_cxr
+from medvl.cli import stages
+from medvl.data import ms_cxr, ms_cxr_t, radnli
 from medvl.data.prepared import PreparedDataset
-from medvl.models.checkpoints import load_image_text
+from medvl.data.progression_samples import ProgressionPair, named_pairs, prepared_pairs
+from medvl.models.checkpoints import load_cxr_bert, load_image_text
+from medvl.models.cxr_bert import CxrBert
 from medvl.models.encoders import load_encoder
 from medvl.models.image_text import ImageTextModel
-from medvl.records import Study
+from medvl.records import SentencePair, Study
 from medvl.runtime.config import instantiate
+from medvl.runtime.errors import InvalidValue
 from medvl.runtime.files import write_json, write_text
 from medvl.runtime.provenance import provenance
 
 TRAIN_SPLIT = "train"
 VALIDATION_SPLITS = ("validate", "validation", "val")  # MIMIC-CXR's name, PadChest-GR's, MS-CXR's
+SENTENCE_PAIRS = {"ms_cxr_t": ms_cxr_t.read_pairs, "radnli": radnli.read_pairs}
 
 
 class Measurement:
-    """A trained model, and the same before training, on some splits of a prepared dataset.
+    """A trained model, and the same before training, on some splits of a dataset.
 
     Args:
         config: with ``data``.
-        prepared: the prepared dataset.
+        prepared: the prepared dataset; ``None``: that of ``data``, made or looked for when a benchmark asks for images.
         splits: names of the splits to measure on.
         model, untrained: the trained model and the one to compare with, on disk.
     """
 
-    def __init__(self, config: DictConfig, prepared: Path, *, splits: Sequence[str], model: Path, untrained: Path | None) -> None:
+    def __init__(self, config: DictConfig, prepared: Path | None, *, splits: Sequence[str], model: Path, untrained: Path | None) -> None:
         self.config, self.model, self.untrained = config, model, untrained
-        self.images = PreparedDataset(prepared)
-        studies = list(self.images.studies)
-        self.splits = Splits(
-            train=[study for study in studies if study.split == TRAIN_SPLIT],
-            validation=[study for study in studies if study.split in VALIDATION_SPLITS],
-            test=[study for study in studies if study.split in splits],
-        )
+        self._prepared, self._split_names = prepared, tuple(splits)
 
     def run(self, node: DictConfig) -> Evaluation:
-        """Run one benchmark."""
+        """Run one benchmark: what it is says which models and which data it gets."""
         benchmark = instantiate(node)
-        if isinstance(benchmark, PhraseGrounding):
-            model, untrained = self.image_text_models
-            validation = self.grounded(self.splits.validation) or None
-            return benchmark.evaluate(model, self.images, self.grounded(self.splits.test), untrained=untrained, validation=validation)
-        if isinstance(benchmark, ZeroShotClassification):
-            model, untrained = self.image_text_models
-            return benchmark.evaluate(model, self.images, self.splits.test, untrained=untrained)
-        if isinstance(benchmark, ReportRetrieval):
-            model, untrained = self.image_text_models
-            return benchmark.evaluate(model, self.images, self.splits, untrained=untrained)
+        match benchmark:
+            case SentenceSimilarity() | EntailmentFineTuning():
+                text, before = self.text_models
+                return benchmark.evaluate(text, self.sentence_pairs(benchmark.source), untrained=before)
+            case PhraseGrounding():
+                model, untrained = self.image_text_models
+                validation = self.grounded(self.splits.validation) or None
+                return benchmark.evaluate(model, self.images, self.grounded(self.splits.test), untrained=untrained, validation=validation)
+            case ZeroShotClassification() | Retrieval():
+                model, untrained = self.image_text_models
+                return benchmark.evaluate(model, self.images, self.splits.test, untrained=untrained)
+            case ProgressionClassification():
+                model, untrained = self.image_text_models
+                return benchmark.evaluate(model, self.images, *self.progression_pairs, untrained=untrained)
+            case ReportRetrieval():
+                model, untrained = self.image_text_models
+                return benchmark.evaluate(model, self.images, self.splits, untrained=untrained)
         encoder, untrained_encoder = self.encoders
         return benchmark.evaluate(encoder, self.images, self.splits, untrained=untrained_encoder)
+
+    @cached_property
+    def images(self) -> PreparedDataset:
+        """The prepared dataset."""
+        return PreparedDataset(self._prepared or stages.prepared(self.config))
+
+    @cached_property
+    def splits(self) -> Splits:
+        """Its studies by what they are for."""
+        studies = list(self.images.studies)
+        return Splits(
+            train=[study for study in studies if study.split == TRAIN_SPLIT],
+            validation=[study for study in studies if study.split in VALIDATION_SPLITS],
+            test=[study for study in studies if study.split in self._split_names],
+        )
 
     @cached_property
     def image_text_models(self) -> tuple[ImageTextModel, ImageTextModel | None]:
         """The model and the one to compare with, as image-text models."""
         return load_image_text(self.model), load_image_text(self.untrained) if self.untrained else None
+
+    @cached_property
+    def text_models(self) -> tuple[CxrBert, CxrBert | None]:
+        """The model and the one to compare with, as text models; of image-text models the text half."""
+        return load_cxr_bert(self.model), load_cxr_bert(self.untrained) if self.untrained else None
 
     @cached_property
     def encoders(self) -> tuple[ImageEncoder, ImageEncoder | None]:
@@ -83,6 +113,35 @@ class Measurement:
         patients = {study.patient_id for study in studies}
         annotated = ms_cxr.read_studies(Path(self.config.data.ms_cxr), privacy=self.config.data.privacy)
         return [study for study in annotated if study.patient_id in patients]
+
+    @cached_property
+    def progression_pairs(self) -> tuple[list[ProgressionPair], list[ProgressionPair], list[ProgressionPair]]:
+        """Training and validation pairs of the prepared dataset, and all of MS-CXR-T's, whatever the splits to measure on.
+
+        Raises:
+            InvalidValue: if ``data`` names no folder of MS-CXR-T.
+        """
+        train = prepared_pairs(self.images, split=TRAIN_SPLIT)
+        validation = [pair for split in VALIDATION_SPLITS for pair in prepared_pairs(self.images, split=split)]
+        test = ms_cxr_t.read_image_pairs(self._folder_of("ms_cxr_t"), privacy=self.config.data.privacy)
+        return train, validation, list(named_pairs(test))
+
+    def sentence_pairs(self, source: str) -> list[SentencePair]:
+        """The sentence pairs in the folder that ``data`` names for a source, ``ms_cxr_t`` or ``radnli``; no images are needed.
+
+        Raises:
+            InvalidValue: if it names none.
+        """
+        return list(SENTENCE_PAIRS[source](self._folder_of(source), privacy=self.config.data.privacy))
+
+    def _folder_of(self, source: str) -> Path:
+        """The folder that ``data`` names for another dataset; the phantom's is made when missing."""
+        data = self.config.data
+        if data.get(source) is None:
+            raise InvalidValue(f"data={data.name}", source, f"names no folder of such pairs; set data.{source}=…")
+        if data.cohort:
+            stages.make_cohort(data.cohort, Path(data.root))
+        return Path(data[source])
 
 
 def leave_results(evaluations: Sequence[Evaluation], config: DictConfig, folder: Path) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """medvl score predictions=FILE [references=FILE] metrics=[bleu,rouge_l,radfact,…] [judge=rules|endpoint|…] [options.METRIC.KEY=…]
 medvl score compare FOLDER FOLDER [statistics=[radfact/logical_f1]]
 medvl score rebuild FOLDER
+medvl score agreement FOLDER counts=FILE [errors=significant]
 
 Scores reports and leaves `results.json` with intervals over patients, `per_sample.parquet`, `phrases.jsonl`, a table in Markdown and LaTeX,
 and a page on which each sentence shows its verdict, evidence and boxes. `compare` tests two systems on the same examples: paired intervals,
-permutation p-values, Holm's correction. `rebuild` makes the tables again from the per-sample file alone.
+permutation p-values, Holm's correction. `rebuild` makes the tables again from the per-sample file alone. `agreement` sets every value
+against the errors that radiologists counted in the same reports: Kendall's tau-b with its interval.
 
   medvl score predictions=predictions.jsonl references=references.json metrics=[rouge_l,radfact] judge=rules
   medvl score compare outputs/score/score-0123abcd outputs/score/score-4567cdef
@@ -27,16 +29,16 @@ if TYPE_CHECKING:
     from medvl.benchmarks.report_scores import Result
     from medvl.data.report_samples import JoinedSamples
 
-POSITIONS = {"compare": ("first", "second"), "rebuild": ("folder",)}
+POSITIONS = {"compare": ("first", "second"), "rebuild": ("folder",), "agreement": ("folder",)}
 
 
 def main(overrides: list[str]) -> None:
-    """Run one of the three verbs."""
+    """Run one of the four verbs."""
     if overrides and overrides[0] in POSITIONS:
         verb, words = overrides[0], overrides[1:]
         names = iter(POSITIONS[verb])
         given = [word if "=" in word or word.startswith("-") else f"{next(names, 'folder')}={word}" for word in words]
-        return app.run(f"score_{verb}", {"compare": compare, "rebuild": rebuild}[verb], given)
+        return app.run(f"score_{verb}", {"compare": compare, "rebuild": rebuild, "agreement": agreement}[verb], given)
     # Options belong to metrics, which are chosen by name: their keys are not in the verb's own configuration, which takes no others.
     app.run("score", task, [f"++{word}" if word.startswith("options.") else word for word in overrides])
 
@@ -53,13 +55,17 @@ def task(config: DictConfig) -> dict[str, Any] | None:
         return app.show_plan(config, {"folder": str(folder), "missing": missing})
     from medvl.benchmarks.report_folder import write_result
     from medvl.benchmarks.report_scores import Bootstrap, score
+    from medvl.judges.recorded import Recorder
     from medvl.runtime.provenance import provenance
     from medvl.viewer.score_page import write_score_page
 
     joined = read_samples(config)
     judge = instantiate(config.judge) if config.get("judge") else None
+    recorder = Recorder(judge) if judge and config.record else None
     bootstrap = Bootstrap(config.replicates, config.seed)
-    result = score(joined.samples, metrics=metrics_of(nodes), judge=judge, bootstrap=bootstrap, counts=dict(joined.counts))
+    result = score(joined.samples, metrics=metrics_of(nodes), judge=recorder or judge, bootstrap=bootstrap, counts=dict(joined.counts))
+    if recorder:
+        recorder.write(config.record)
     found = write_result(result, folder)
     write_text(folder / "config.yaml", OmegaConf.to_yaml(config))
     write_json(folder / "provenance.json", provenance(seed=config.seed))
@@ -103,6 +109,22 @@ def rebuild(config: DictConfig) -> dict[str, Any] | None:
     if not config.json:
         print((folder / "table.md").read_text(), end="")
     return {"metrics": {f"{metric}/{name}": asdict(e) for metric, of in figures.items() for name, e in of.items()}}
+
+
+def agreement(config: DictConfig) -> dict[str, Any] | None:
+    """Set metrics against radiologists."""
+    from medvl.benchmarks.metric_agreement import agreement as agreement_of
+
+    folder, counts = Path(config.folder), Path(config.counts)
+    if config.dry_run:
+        return app.show_plan(config, {"missing": [str(path) for path in (folder, counts) if not path.exists()]})
+    rows = agreement_of(folder, counts, errors=config.errors, replicates=config.replicates, seed=config.seed)
+    table = {"schema_version": 1, "folder": str(folder), "counts": str(counts), "errors": config.errors, "kendall_tau_b": rows}
+    if config.out:
+        write_json(Path(config.out), table)
+    if not config.json:
+        _print_agreement(rows)
+    return table
 
 
 def read_samples(config: DictConfig) -> JoinedSamples:
@@ -165,6 +187,17 @@ def _print_comparisons(comparisons: Sequence[Mapping[str, Any]]) -> None:
         values = [_short(row[side]["value"]) for side in ("first", "second", "difference")]
         table.add_row(f"{row['metric']}/{row['statistic']}", *values, interval, _short(row["p_value"]), _short(row["p_adjusted"]))
     Console(file=sys.stdout).print(table)
+
+
+def _print_agreement(rows: Sequence[Mapping[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    table = Table(Column("metric", overflow="fold"), "Kendall's tau-b", "95 % interval", "n", box=None)
+    for row in rows:
+        interval = "" if row["ci_low"] is None else f"[{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+        table.add_row(row["metric"], _short(row["value"]), interval, str(row["n"]))
+    Console().print(table)
 
 
 def _short(value: float | None) -> str:

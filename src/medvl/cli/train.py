@@ -86,7 +86,7 @@ def _measure(config: DictConfig, folder: Path) -> dict[str, Any]:
 
     model, untrained = folder / "model", folder / "untrained"
     measurement = Measurement(config, Path(config.data.prepared), splits=EVALUATION_SPLITS, model=model, untrained=untrained)
-    evaluations = [measurement.run(node) for node in config.benchmarks.values()]
+    evaluations = [measurement.run(node) for node in config.benchmarks.values() if node is not None]
     found = leave_results(evaluations, config, folder)
     if config.page:
         page = Path(config.page)

@@ -151,6 +151,11 @@ class PreparedDataset:
         """Each study's lateral view that has an image, the first by view id."""
         return self._first_view(dict.fromkeys(LATERAL, 0))
 
+    def prior_view(self, study_id: str) -> str | None:
+        """The frontal view of a study's prior; ``None`` where the study, its prior or that prior's frontal image is not there."""
+        prior = self._index["prior_study_id"][self.index(study_id)].as_py() if study_id in self else None
+        return self.frontals[self.index(prior)] if prior is not None and prior in self else None
+
     def _first_view(self, order: Sequence[str] | Mapping[str, int]) -> tuple[str | None, ...]:
         rank = dict(order) if isinstance(order, Mapping) else {name: i for i, name in enumerate(order)}
         views = self._index["views"].combine_chunks()

@@ -3,15 +3,20 @@
 ``stage_2_train_labels.csv``: a row per box, ``x, y, width, height`` in pixels of 1024², empty where ``Target`` is 0.
 ``stage_2_detailed_class_info.csv``: one of three classes per film, repeated for each of its boxes. ``stage_2_train_images/<patientId>.dcm``
 are 8-bit; the films of ``stage_2_test_images`` were released without labels. Sex, age and projection stand in the headers only. A
-``patientId`` names a film, not a patient: it serves as both. The labelled films came in one piece: their split is ours, by hash.
+``patientId`` names a film, not a patient: it serves as both. The labelled films came in one piece: their split is ours, by hash, or that of
+GLoRIA (Huang et al. 2021), which later papers took over: drawn from the films in order of ``patientId``, 70 / 15 / 15 %.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from medvl.data.documents import naming
 from medvl.data.hashed_split import hashed_split
@@ -37,6 +42,7 @@ def read_studies(
     root: Path | str,
     *,
     shares: Mapping[str, float] = SHARES,
+    split: Literal["hash", "gloria"] = "hash",
     with_headers: bool = True,
     with_unlabelled: bool = False,
     privacy: PrivacyPolicy = "local_only",
@@ -47,7 +53,8 @@ def read_studies(
 
     Args:
         root: the folder of the challenge's data.
-        shares: split → share of the labelled films.
+        shares: split → share of the labelled films, by hash.
+        split: ``hash``, or ``gloria``, which is the published one only for the whole release.
         with_headers: whether to read each film's header for projection, size, sex and age.
         with_unlabelled: whether to yield the films of stage 2's test, in split ``unlabelled``.
         privacy: the policy that the studies carry.
@@ -58,15 +65,32 @@ def read_studies(
         InvalidBox, InvalidValue: naming the row, if a box leaves its film, or target, box and class contradict one another.
     """
     root = Path(root)
-    classes = _classes(root)
-    for image_id, boxes in _boxes(root).items():
+    classes, boxes_of = _classes(root), _boxes(root)
+    drawn = gloria_split(boxes_of) if split == "gloria" else {}
+    for image_id, boxes in boxes_of.items():
         path = root / CLASSES_TABLE
         with naming(path, f"patientId {image_id}"):
             study = _study(image_id, root / TRAIN, with_headers, privacy)
-            yield _labelled(study, classes[image_id], boxes, hashed_split(image_id, shares))
+            yield _labelled(study, classes[image_id], boxes, drawn.get(image_id) or hashed_split(image_id, shares))
     if with_unlabelled:
         for film in sorted((root / TEST).glob("*.dcm")):
             yield dataclasses.replace(_study(film.stem, root / TEST, with_headers, privacy), split=UNLABELLED)
+
+
+def gloria_split(image_ids: Iterable[str]) -> dict[str, str]:
+    """Film → split as GLoRIA draws it: scikit-learn's shuffle of seed 0 takes 30 % of the films in order of their ids, and again half.
+
+    The half drawn the second time validates, the other tests.
+    """
+    ordered = np.array(sorted(image_ids))
+    held_out = ordered[(order := _shuffle(len(ordered)))[: (count := math.ceil(0.3 * len(ordered)))]]
+    validation = held_out[_shuffle(count)[: math.ceil(count / 2)]]
+    named = dict.fromkeys(ordered[order[count:]].tolist(), "train") | dict.fromkeys(held_out.tolist(), "test")
+    return named | dict.fromkeys(validation.tolist(), "validate")
+
+
+def _shuffle(count: int) -> NDArray[np.int64]:
+    return np.random.RandomState(0).permutation(count)
 
 
 def _study(image_id: str, folder: Path, with_headers: bool, privacy: PrivacyPolicy) -> Study:

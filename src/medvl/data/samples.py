@@ -6,7 +6,8 @@
     ReportingSamples    everything a radiologist reports with: frontal, lateral, prior, indication, technique, comparison → findings
 
 Every sample has ``sample_id`` (the view's), ``study_id``, ``patient_id``, ``epoch``, ``image`` (1, S, S) float32 in [0, 1] and ``frame``,
-the map from the original to that image. Missing is ``None``. An index may be a ``SampleIndex``: it carries the epoch of the draws.
+the map from the original to that image; a turned or slanted image has none. Missing is ``None``. An index may be a ``SampleIndex``: it
+carries the epoch of the draws.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
@@ -22,14 +24,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from medvl.data.prepared import PreparedDataset
-from medvl.data.report_text import join_sections, one_line, split_sentences
+from medvl.data.registration import RegisteredPriors, RegistrationModel
+from medvl.data.report_text import join_sections, one_line, shuffled_sentences, split_sentences
 from medvl.data.sampler import SampleIndex
-from medvl.data.transforms import Augmentation, Fit, center_crop, generator, jitter, pad_to_square, random_crop, to_tensor
+from medvl.data.transforms import Augmentation, Fit, Image, Window, cut_window, draw_window, fit_square, generator, jitter, to_tensor
 from medvl.geometry import Frame
 from medvl.runtime.errors import UserError
 
 Sample = dict[str, Any]
 Views = Literal["frontal", "all"]
+MATCHED_SECTIONS = ("findings", "impression")  # what section matching matches
 
 
 class NoSamples(UserError):
@@ -43,7 +47,7 @@ class Crop:
     Attributes:
         size: side of the square, in pixels.
         short_side: short side before the centre crop, in pixels; ``size`` if not given.
-        fit: ``crop`` the centre, or ``pad`` the whole image.
+        fit: ``crop`` the centre, ``pad`` the whole image, or ``stretch`` it.
     """
 
     size: int
@@ -105,26 +109,43 @@ class ImageSamples(Dataset[Sample]):
         ids = {"sample_id": view_id, "study_id": self._study_ids[row], "patient_id": self._patient_ids[row]}
         return {**ids, "epoch": epoch, "image": image, "frame": frame}
 
-    def _image(self, view_id: str, epoch: int) -> tuple[Tensor, Frame]:
-        cached, frame = self.prepared.image(view_id, writeable=True), self.prepared.frame(view_id)
+    def _image(self, view_id: str, epoch: int) -> tuple[Tensor, Frame | None]:
+        cached, draw = self.prepared.image(view_id, writeable=True), generator(self.seed, epoch, view_id)
+        window = draw_window(cached.shape, self.augmentation, draw) if self.augmentation is not None else None
+        return self._square(cached, self.prepared.frame(view_id), window, draw)
+
+    def _previous_image(
+        self, previous_view_id: str, view_id: str, epoch: int, registered: RegisteredPriors | None
+    ) -> tuple[Tensor, Frame | None]:
+        """The prior of ``view_id``: the same window, turn and slant, brightness and contrast of its own; no frame if registered."""
+        prepared, window = self.prepared, None
         if self.augmentation is not None:
-            draw = generator(self.seed, epoch, view_id)
-            window, frame = random_crop(cached, frame, self.crop.size, self.augmentation, draw)
-            return to_tensor(jitter(window, self.augmentation, draw)), frame
-        if self.crop.fit == "pad":
-            square, frame = pad_to_square(cached, frame, self.crop.size)
-        else:
-            square, frame = center_crop(cached, frame, self.crop.size, short_side=self.crop.short_side)
-        return to_tensor(square), frame
+            window = draw_window(prepared.image(view_id).shape, self.augmentation, generator(self.seed, epoch, view_id))
+        draw = generator(self.seed, epoch, f"{view_id}/previous")
+        if registered is None:
+            cached = prepared.image(previous_view_id, writeable=True)
+            return self._square(cached, prepared.frame(previous_view_id), window, draw)
+        laid = registered.image(previous_view_id, view_id)
+        return self._square(laid, prepared.frame(view_id), window, draw)[0], None
+
+    def _square(self, image: Image, frame: Frame, window: Window | None, draw: np.random.Generator) -> tuple[Tensor, Frame | None]:
+        """What the model sees of a cached image: a drawn window with drawn brightness and contrast, or the fixed crop."""
+        if window is None or self.augmentation is None:
+            square, shown = fit_square(image, frame, self.crop.size, fit=self.crop.fit, short_side=self.crop.short_side)
+            return to_tensor(square), shown
+        cut, turned = cut_window(image, frame, self.crop.size, window)
+        return to_tensor(jitter(cut, self.augmentation, draw)), turned
 
 
 class ImageTextSamples(ImageSamples):
     """Frontal images with their report's text; a study whose sections say nothing is left out.
 
-    Adds ``text`` (the sections joined, one line) and ``phrases`` (the study's phrases, or the sentences of the text).
+    Adds ``text`` (the sections joined, one line), ``sections`` (name → one line: findings and impression, and what makes the text, as
+    far as they say something) and ``phrases`` (the study's phrases, or the sentences of the text).
 
     Args:
         sections: which sections make the text, in order.
+        shuffle_sentences: within each section, drawn anew each epoch (BioViL).
     """
 
     def __init__(
@@ -137,8 +158,9 @@ class ImageTextSamples(ImageSamples):
         seed: int = 0,
         augmentation: Augmentation | None = None,
         sections: Sequence[str] = ("findings", "impression"),
+        shuffle_sentences: bool = False,
     ) -> None:
-        self.sections = tuple(sections)
+        self.sections, self.shuffle_sentences = tuple(sections), shuffle_sentences
         self._reports = prepared.columns("report.sections")["report"].combine_chunks().field("sections")
         self._phrases = prepared.columns("phrases.list.element.text")["phrases"].combine_chunks()
         super().__init__(prepared, crop=crop, split=split, views=views, seed=seed, augmentation=augmentation)
@@ -152,9 +174,14 @@ class ImageTextSamples(ImageSamples):
         return [row for row in super()._select(rows) if row in spoken]
 
     def _sample(self, row: int, view_id: str, epoch: int) -> Sample:
-        text = self._text(row) or ""
+        spoken, wanted = self._section_texts(row), dict.fromkeys((*self.sections, *MATCHED_SECTIONS))
+        sections = {name: one_line(spoken[name]) for name in wanted if spoken.get(name, "").strip()}
+        if self.shuffle_sentences:
+            draw = generator(self.seed, epoch, f"{view_id}/sentences")
+            sections = {name: shuffled_sentences(text, draw) for name, text in sections.items()}
+        text = join_sections(sections, self.sections) or ""
         phrases = [one_line(phrase["text"]) for phrase in self._phrases[row].as_py()] or split_sentences(text)
-        return {**super()._sample(row, view_id, epoch), "text": text, "phrases": phrases}
+        return {**super()._sample(row, view_id, epoch), "text": text, "sections": sections, "phrases": phrases}
 
     def _section_texts(self, row: int) -> dict[str, str]:
         return {item["key"]: item["value"] for item in self._reports[row].as_py() or ()}
@@ -167,9 +194,16 @@ class ImagePairSamples(ImageTextSamples):
     """Frontal images with text, beside the prior frontal and its text where there is one.
 
     Adds ``has_previous``, ``previous_image`` (1, S, S; zeros without), ``previous_frame``, ``previous_text`` and ``previous_study_id``.
+    Both images are cut, turned and slanted alike, so that they stay comparable (BioViL-T); brightness and contrast are drawn for each.
+    Without augmentation both are the fixed crop of the whole film.
 
     Args:
         prior_dropout: share of samples shown without their prior, drawn anew each epoch.
+        registration: ``rigid`` or ``affine`` lays the prior's film over the current one before both are cut, see
+            ``medvl.data.registration``; a registered prior has no frame.
+
+    Raises:
+        MissingSimpleITK: naming what to install, if a prior is to be registered.
     """
 
     def __init__(
@@ -182,17 +216,30 @@ class ImagePairSamples(ImageTextSamples):
         seed: int = 0,
         augmentation: Augmentation | None = None,
         sections: Sequence[str] = ("findings", "impression"),
+        shuffle_sentences: bool = False,
         prior_dropout: float = 0.0,
+        registration: Literal["none", RegistrationModel] = "none",
     ) -> None:
         self.prior_dropout = prior_dropout
+        self.registered = None if registration == "none" else RegisteredPriors(prepared, model=registration)
         self._priors = prepared.column("prior_study_id")
-        super().__init__(prepared, crop=crop, split=split, views=views, seed=seed, augmentation=augmentation, sections=sections)
+        super().__init__(
+            prepared,
+            crop=crop,
+            split=split,
+            views=views,
+            seed=seed,
+            augmentation=augmentation,
+            sections=sections,
+            shuffle_sentences=shuffle_sentences,
+        )
 
     def _sample(self, row: int, view_id: str, epoch: int) -> Sample:
         sample = super()._sample(row, view_id, epoch)
         prior = self._prior(row, view_id, epoch)
         view = self.prepared.frontals[prior] if prior is not None else None
-        image, frame = self._image(view, epoch) if view else (torch.zeros_like(sample["image"]), None)
+        blank = torch.zeros_like(sample["image"]), None
+        image, frame = self._previous_image(view, view_id, epoch, self.registered) if view else blank
         sample |= {"has_previous": prior is not None, "previous_image": image, "previous_frame": frame}
         study_id, text = (self._study_ids[prior], self._text(prior)) if prior is not None else (None, None)
         return sample | {"previous_study_id": study_id, "previous_text": text}

@@ -155,6 +155,11 @@ class EndpointJudge(LanguageModelJudge):
         self._require_admitted()
         return super().split(reports, language=language)
 
+    def ask(self, prompts: Sequence[str], *, usable: Callable[[str], bool] | None = None) -> list[str | None]:
+        """One reply per prompt; raises as ``entail``."""
+        self._require_admitted()
+        return super().ask(prompts, usable=usable)
+
     def complete(self, exchanges: Sequence[Exchange], finished: Callable[[Exchange], None]) -> None:
         """Ask the endpoint; raises as ``entail``."""
         _run(self._complete(exchanges, finished))
@@ -187,7 +192,8 @@ class EndpointJudge(LanguageModelJudge):
     async def _exchange(self, client: AsyncOpenAI, throttle: Throttle, exchange: Exchange) -> None:
         """Ask until the exchange is finished."""
         began = time.monotonic()
-        refusals, with_schema = 0, self._with_schema
+        refusals, has_schema = 0, exchange.question.prompt.task in SCHEMAS
+        with_schema = has_schema and self._with_schema
         while not exchange.finished:
             async with throttle:
                 started = time.monotonic()
@@ -204,7 +210,8 @@ class EndpointJudge(LanguageModelJudge):
                 except _NotThis as problem:
                     return self._give_up(exchange, str(problem))
                 else:
-                    self._with_schema, self._last_success, pause = with_schema, time.monotonic(), 0.0
+                    self._last_success, pause = time.monotonic(), 0.0
+                    self._with_schema &= with_schema or not has_schema  # what the server refuses is not tried again
                     throttle.succeeded()
                     exchange.take(raw, usage)
             await asyncio.sleep(pause)
@@ -246,10 +253,19 @@ class EndpointJudge(LanguageModelJudge):
         if error.status_code in (400, 422) and with_schema and self.structured == "auto":
             raise _NoSchema
         if error.status_code in (400, 413, 422):
-            raise _NotThis(f"status {error.status_code}: {said}")
-        mend = {401: " (is the key right? judge.api_key_env names its variable)", 404: " (is the address right, and the model's name?)"}
-        found = f"status {error.status_code}: {said}{mend.get(error.status_code, '')}"
-        raise EndpointError(f"{self.base_url} (model {self.model!r}): {found}")
+            hint = " (if it is the schema, judge.structured=auto asks without)" if with_schema else ""
+            raise _NotThis(f"status {error.status_code}: {said}{hint}")
+        raise EndpointError(f"{self.base_url} (model {self.model!r}): status {error.status_code}: {said}{self._mend(error.status_code)}")
+
+    def _mend(self, status: int) -> str:
+        """Which setting to look at."""
+        if status in (401, 403):
+            return " (is the key right? judge.api_key_env names the environment variable that holds it)"
+        if status != 404:
+            return ""
+        if self.azure_api_version is not None:
+            return " (look at judge.base_url, the resource, judge.model, the deployment, and judge.azure_api_version)"
+        return " (look at judge.base_url, which usually ends in /v1, and judge.model, its name there)"
 
     def _body(self, exchange: Exchange, *, with_schema: bool) -> bytes:
         prompt = exchange.question.prompt

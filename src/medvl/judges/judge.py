@@ -3,15 +3,18 @@
 Two questions, both of RadFact (Bannur et al. 2024): split a report into phrases that each state one thing, and say whether one
 phrase follows from a list of phrases. An answer keeps what the judge replied, word for word; what to make of a reply that breaks the
 rules (evidence that nobody wrote, a rewritten phrase) is the metric's to decide and to count.
+
+A judge that is a language model also answers prompts of a metric's own (``ChatJudge``): GREEN's and CheXprompt's counts of errors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from medvl.records import PrivacyPolicy
+from medvl.runtime.errors import UserError
 
 Status = Literal["entailment", "not_entailment"]
 
@@ -89,3 +92,30 @@ class Judge(Protocol):
 
     def split(self, reports: Sequence[str], *, language: str = "en") -> list[SplitReport]:
         """One split report per report."""
+
+
+@runtime_checkable
+class ChatJudge(Judge, Protocol):
+    """A judge that is a language model and can be asked anything."""
+
+    def ask(self, prompts: Sequence[str], *, usable: Callable[[str], bool] | None = None) -> list[str | None]:
+        """One reply per prompt, word for word; equal prompts are asked once.
+
+        Args:
+            prompts: each the one message of a user.
+            usable: whether a reply can be used; one that cannot is complained of and asked again, as often as the judge retries. The last
+                one is then returned as it is. Every reply is usable by default.
+
+        Returns:
+            ``None`` where there is no reply at all.
+        """
+
+
+class CannotChat(UserError):
+    """A metric has a prompt of its own, and the judge is no language model."""
+
+    def __init__(self, judge: str) -> None:
+        super().__init__(
+            f"the judge {judge!r} is no language model and answers no prompts: give judge=endpoint or judge=local, "
+            'or judge=recorded with a table that has "chat" entries'
+        )

@@ -20,7 +20,7 @@ from typing import Any
 from medvl.judges import prompts, replies
 from medvl.judges.cache import Answer, AnswerCache
 from medvl.judges.judge import EntailmentQuery, SplitReport, Verdict
-from medvl.judges.prompts import Prompt, Task
+from medvl.judges.prompts import CHAT, Prompt, Task
 from medvl.records import PrivacyPolicy
 
 UNPARSEABLE = "unparseable"
@@ -143,6 +143,12 @@ class LanguageModelJudge(ABC):
         found = [answers[asked[report]] for report in reports]
         return [replies.split_of(e.answer.content) if e.answer else SplitReport(failure=e.failure) for e in found]
 
+    def ask(self, prompts: Sequence[str], *, usable: Callable[[str], bool] | None = None) -> list[str | None]:
+        """One reply per prompt, see ``ChatJudge``; raises as ``entail``."""
+        asked = {text: Question(CHAT, text, partial(replies.read_text, usable=usable)) for text in prompts}
+        answers = self._ask(list(asked.values()), asked=len(prompts))
+        return [_text(answers[asked[text]]) for text in prompts]
+
     @abstractmethod
     def complete(self, exchanges: Sequence[Exchange], finished: Callable[[Exchange], None]) -> None:
         """Ask the model until every exchange is finished; ``finished`` is called with each as soon as it is."""
@@ -221,3 +227,10 @@ def _verdict(exchange: Exchange, hypothesis: str, place: int | None = None) -> V
         return Verdict("not_entailment", failure=exchange.failure, explanation=last)
     content = exchange.answer.content
     return replies.verdict_of(content if place is None else content["verdicts"][place], hypothesis)
+
+
+def _text(exchange: Exchange) -> str | None:
+    """The reply to a chat; where none was usable the last one, ``None`` where there is none."""
+    if exchange.answer is not None:
+        return str(exchange.answer.content["text"])
+    return exchange.unusable[-1][0] if exchange.unusable else None

@@ -124,6 +124,8 @@ class LocalJudge(LanguageModelJudge):
         try:
             return str(tokenizer.apply_chat_template(conversation, **options))
         except TemplateError:
+            if conversation[0]["role"] != "system":
+                raise
             system, first, *rest = conversation
             merged = {"role": "user", "content": f"{system['content']}\n\n{first['content']}"}
             return str(tokenizer.apply_chat_template([merged, *rest], **options))

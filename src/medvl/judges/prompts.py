@@ -3,7 +3,8 @@
 A conversation is a system message, invented examples as pairs of question and answer, and the question. All but the question is the same
 for every call, so it is rendered to bytes when the prompt is loaded and a server with a prefix cache computes it once; in the question the
 reference comes before the hypothesis, so that the questions about one reference share that as well. Words and examples are our own, in
-English and Spanish; a folder of the user's may replace them (RadFact's own, say, in this form).
+English and Spanish; a folder of the user's may replace them (RadFact's own, say, in this form). A metric that brings its own prompt
+(``CHAT``) has nothing before it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, Literal
 
 from medvl.runtime.errors import InvalidValue, MissingFile
 
-Task = Literal["entailment", "entailment_batch", "split"]
+Task = Literal["entailment", "entailment_batch", "split", "chat"]
 LANGUAGES = ("en", "es")
 
 
@@ -29,7 +30,7 @@ class Prompt:
 
     Attributes:
         task: what is asked.
-        system: the system message.
+        system: the system message; empty for none.
         examples: pairs of question and answer.
         retry: what is said of an answer that could not be used; ``{problem}`` stands for why.
         messages: system message and examples as messages of a chat.
@@ -47,7 +48,7 @@ class Prompt:
 
     def __post_init__(self) -> None:
         pairs = [message for question, answer in self.examples for message in (_says("user", question), _says("assistant", answer))]
-        messages = (_says("system", self.system), *pairs)
+        messages = (*([_says("system", self.system)] if self.system else []), *pairs)
         rendered = json.dumps(messages, ensure_ascii=False).encode()
         object.__setattr__(self, "messages", messages)
         object.__setattr__(self, "rendered", rendered.removesuffix(b"]"))
@@ -59,7 +60,8 @@ class Prompt:
 
     def conversation_bytes(self, question: str, unusable: Sequence[tuple[str, str]] = ()) -> bytes:
         """``conversation`` as JSON; only what follows the examples is rendered."""
-        return self.rendered + b", " + json.dumps(self._last(question, unusable), ensure_ascii=False).encode().removeprefix(b"[")
+        last = json.dumps(self._last(question, unusable), ensure_ascii=False).encode().removeprefix(b"[")
+        return self.rendered + (b", " if self.messages else b"") + last
 
     def _last(self, question: str, unusable: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
         said = [_says("user", question)]
@@ -124,3 +126,7 @@ def _pairs(task: Task, example: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _says(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
+
+
+CHAT = Prompt("chat", system="", examples=(), retry="Your answer could not be used: {problem}. Answer again, in the form asked for.")
+"""Before a prompt that brings everything itself: nothing."""

@@ -1,11 +1,13 @@
 """Recorded answers: a judge that answers from a JSON table, and a wrapper that records what any judge answers into such a table.
 
     {"nli": [{"reference": [phrases], "hypothesis": str, "status": "entailment" | "not_entailment", "evidence": [str]}],
-     "report_to_phrases": [{"report": str, "sentence_list": [{"orig": str, "new": [str]}]}]}
+     "report_to_phrases": [{"report": str, "sentence_list": [{"orig": str, "new": [str]}]}],
+     "chat": [{"prompt": str, "reply": str | null}]}
 
 An entry may carry ``raw_reply``, an answer that could not be parsed, word for word; it needs no other answer and counts as a failure. An
 entry of ``nli`` may carry ``reply_phrase``, the hypothesis as the judge repeated it. ``failure`` and ``explanation`` say what they say in a
-``Verdict``; an entry with a ``language`` answers questions in it alone. A question that is not in the table is an error, never a guess.
+``Verdict``; an entry with a ``language`` answers questions in it alone. ``chat`` holds replies to prompts of a metric's own, ``null`` where
+the judge had none. A question that is not in the table is an error, never a guess.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-from medvl.judges.judge import EntailmentQuery, Judge, SplitReport, SplitSentence, Status, Verdict
+from medvl.judges.judge import CannotChat, ChatJudge, EntailmentQuery, Judge, SplitReport, SplitSentence, Status, Verdict
 from medvl.records import PrivacyPolicy
 from medvl.runtime.errors import InvalidValue, MissingFile, UserError
 from medvl.runtime.files import write_json
@@ -44,10 +46,13 @@ class RecordedJudge:
         self.prompt_hash = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         self._verdicts: dict[EntailmentQuery, Verdict] = {}
         self._splits: dict[tuple[str, str], SplitReport] = {}
+        self._replies: dict[str, str | None] = {}
         for number, entry in enumerate(_entries(content, "nli", where)):
             _add(self._verdicts, _query, _verdict, entry, where, f"nli entry {number}")
         for number, entry in enumerate(_entries(content, "report_to_phrases", where)):
             _add(self._splits, _report, _split, entry, where, f"report_to_phrases entry {number}")
+        for number, entry in enumerate(_entries(content, "chat", where)):
+            _add(self._replies, _prompt, _reply, entry, where, f"chat entry {number}")
 
     def admit(self, policy: PrivacyPolicy, *, dataset: str) -> None:
         """Any policy: the answers are at hand."""
@@ -73,6 +78,20 @@ class RecordedJudge:
             raise MissingAnswer(f"{len(missing)} of {len(reports)} reports have no recorded phrases ({what})")
         return [answer for answer in found if answer is not None]
 
+    def ask(self, prompts: Sequence[str], *, usable: Callable[[str], bool] | None = None) -> list[str | None]:
+        """The recorded replies, usable or not.
+
+        Raises:
+            CannotChat: if the table holds none at all.
+            MissingAnswer: as ``entail``.
+        """
+        if not self._replies:
+            raise CannotChat(self.name)
+        if missing := [prompt for prompt in prompts if prompt not in self._replies]:
+            what = f"the first has {len(missing[0])} characters"
+            raise MissingAnswer(f"{len(missing)} of {len(prompts)} prompts have no recorded reply ({what})")
+        return [self._replies[prompt] for prompt in prompts]
+
 
 class Recorder:
     """A judge that asks another and keeps every answer; ``write`` leaves the table that ``RecordedJudge`` reads."""
@@ -82,6 +101,12 @@ class Recorder:
         self.name, self.prompt_hash = judge.name, judge.prompt_hash
         self._nli: dict[EntailmentQuery, Verdict] = {}
         self._reports: dict[tuple[str, str], SplitReport] = {}
+        self._chat: dict[str, str | None] = {}
+
+    @property
+    def allowances(self) -> Mapping[str, str]:
+        """What the recorded judge was allowed, see ``LanguageModelJudge``."""
+        return getattr(self.judge, "allowances", {})
 
     def admit(self, policy: PrivacyPolicy, *, dataset: str) -> None:
         """As the judge that is recorded."""
@@ -99,11 +124,24 @@ class Recorder:
         self._reports.update({(report, language): answer for report, answer in zip(reports, answers, strict=True)})
         return answers
 
+    def ask(self, prompts: Sequence[str], *, usable: Callable[[str], bool] | None = None) -> list[str | None]:
+        """The judge's replies, kept.
+
+        Raises:
+            CannotChat: if the judge has none to give.
+        """
+        if not isinstance(self.judge, ChatJudge):
+            raise CannotChat(self.name)
+        replies = self.judge.ask(prompts, usable=usable)
+        self._chat.update(zip(prompts, replies, strict=True))
+        return replies
+
     def table(self) -> dict[str, Any]:
         """All answers so far, in the order in which they were first asked for."""
         return {
             "nli": [_nli_entry(query, verdict) for query, verdict in self._nli.items()],
             "report_to_phrases": [_report_entry(*key, answer) for key, answer in self._reports.items()],
+            "chat": [{"prompt": prompt, "reply": reply} for prompt, reply in self._chat.items()],
         }
 
     def write(self, path: Path | str) -> None:
@@ -144,6 +182,14 @@ def _query(entry: Mapping[str, Any]) -> EntailmentQuery:
 
 def _report(entry: Mapping[str, Any]) -> tuple[str, str]:
     return _text(entry["report"]), entry.get("language", ANY)
+
+
+def _prompt(entry: Mapping[str, Any]) -> str:
+    return _text(entry["prompt"])
+
+
+def _reply(entry: Mapping[str, Any]) -> str | None:
+    return None if entry["reply"] is None else _text(entry["reply"])
 
 
 def _verdict(entry: Mapping[str, Any]) -> Verdict:

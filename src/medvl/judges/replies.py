@@ -5,6 +5,7 @@ A reply is one JSON object, or YAML, which small models prefer; a fence of backt
     entailment        {"phrase": str, "evidence": [str], "status": "entailment" | "not_entailment"}
     entailment_batch  {"verdicts": [entailment, …]}, one for each hypothesis in order
     split             {"sentence_list": [{"orig": str, "new": [str]}]}
+    chat              any text, in the form that the prompt's own metric reads
 
 The forms are those of RadFact (Bannur et al. 2024). An entailment whose evidence is not in the reference breaks the rules, though it can
 be read: it is complained of, and kept for the metric to count if the model insists.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 from medvl.judges.judge import SplitReport, SplitSentence, Status, Verdict
@@ -92,6 +93,17 @@ def read_sentences(raw: str) -> dict[str, Any]:
             raise UnusableReply('each item of "sentence_list" needs "orig", the sentence as it stands')
         content.append({"orig": sentence["orig"], "new": _strings(sentence.get("new"), "new")})
     return {"sentence_list": content}
+
+
+def read_text(raw: str, usable: Callable[[str], bool] | None) -> dict[str, Any]:
+    """The text of a chat.
+
+    Raises:
+        UnusableReply: if it is not usable.
+    """
+    if usable is not None and not usable(raw):
+        raise UnusableReply("it is not in the form asked for")
+    return {"text": raw}
 
 
 def verdict_of(content: Mapping[str, Any], hypothesis: str) -> Verdict:

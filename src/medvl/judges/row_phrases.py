@@ -21,6 +21,9 @@ SIDES = {
     "es": {"left": "izquierdo", "right": "derecho", "bilateral": "bilateral"},
 }
 
+HEDGES = {False: {"en": "possible", "es": "posible"}, True: {"en": "consistent with", "es": "compatible con"}}
+"""By whether a reader commits to it."""
+
 
 def phrase_of_row(row: Row, language: Language, vocabulary: Vocabulary) -> str:
     """One sentence that says what the row says: hedge, degree, place, entity as written, change.
@@ -32,7 +35,7 @@ def phrase_of_row(row: Row, language: Language, vocabulary: Vocabulary) -> str:
     grade = row.attributes.get("severity") if row.severity else None
     place = row.attributes.get("location") if row.sites or not row.side else None
     side = SIDES[language][row.side] if row.side and place is None else None
-    hedge = {"en": "possible", "es": "posible"}[language] if row.certainty == "tentative" else None
+    hedge = HEDGES[row.presumptive][language] if row.certainty == "tentative" else None
     denied = {"en": "no", "es": "sin"}[language] if row.status == "negative" else None
     words: tuple[str | None, ...]
     if language == "es":

@@ -23,7 +23,8 @@ SAME_PLACE = (
 # Concepts that reports use one for the other, though neither is a kind of the other.
 SAME_THING = (
     {"atelectasis", "volume_loss"},
-    {"pulmonary_edema", "volume_overload"},
+    {"pulmonary_edema", "volume_overload", "heart_failure"},
+    {"consolidation", "airspace_opacity", "infiltrate"},
     {"enlarged_mediastinum", "enlarged_cardiomediastinum"},
     {"pleural_effusion", "blunted_costophrenic_angle"},
     {"pleural_scarring", "pleural_thickening"},
@@ -46,8 +47,8 @@ def covers(general: str, specific: str, vocabulary: Vocabulary) -> bool:
 
 
 def sure_enough(told: Row, asked: Row) -> bool:
-    """A suspicion does not make an assertion."""
-    return told.certainty == "definitive" or asked.certainty == "tentative"
+    """A suspicion does not make an assertion; *consistent with* does."""
+    return not _suspected(told) or _suspected(asked)
 
 
 def places_agree(told: Row, asked: Row, side: str | None) -> bool:
@@ -88,6 +89,10 @@ def excludes(told: Row, asked: Row, vocabulary: Vocabulary) -> bool:
     if vocabulary.concepts[asked.concept].kind == "organ":
         return told.concept in _would_be(asked.concept, vocabulary.language) and told.side is None and told.change is None
     return told.concept == "acute_process" and bool(vocabulary.ancestors(asked.concept) & set(ACUTE))
+
+
+def _suspected(row: Row) -> bool:
+    return row.certainty == "tentative" and not row.presumptive
 
 
 def _slack(told: Row, asked: Row) -> int:

@@ -22,8 +22,8 @@ GROUPS: dict[str, Kind] = {"findings": "finding", "organs": "organ", "devices": 
 CATEGORIES = {"finding": "pf", "organ": "pf", "device": "oth", "procedure": "oth"}
 LISTED = ("severity", "onset", "sides", "sites", "levels", "qualities", "placement", "tips", "change")
 PLAIN = (
-    "question", "breaks", "links", "alternatives", "with", "verbs", "seen", "determiners", "places", "comparison", "directional",
-    "morphology", "distribution", "normal", "adequate", "former", "past", "other_source", "limitation",
+    "question", "breaks", "links", "alternatives", "with", "verbs", "seen", "determiners", "places", "comparison", "compared_only",
+    "directional", "morphology", "distribution", "normal", "adequate", "former", "past", "other_source", "limitation",
 )  # fmt: skip
 
 

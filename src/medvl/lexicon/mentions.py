@@ -99,7 +99,7 @@ def analyse(text: str, sentence: list[Word], vocabulary: Vocabulary) -> Analysis
     cues, concepts = _settle(concepts, organs, sentence, vocabulary)
     analysis = Analysis(text, sentence, _outside(cues, concepts))
     analysis.cue_at = _covering(analysis.cues, len(sentence))
-    analysis.clause = _clauses(analysis)
+    analysis.clause = _clauses(analysis, [m.start for m in (*concepts, *organs)])
     entities = [Entity(m.meanings["concept"], m.start, m.end, why="named") for m in concepts]
     entities += _predicated(analysis, organs, concepts, vocabulary)
     entities += _compared(analysis, organs, entities, vocabulary)
@@ -165,8 +165,8 @@ def _outside(cues: list[Match], concepts: list[Match]) -> list[Match]:
             kept.append(cue)
             continue
         meanings = {k: v for k, v in cue.meanings.items() if k in ("sites", "morphology", "distribution", "onset", "severity")}
-        if cue.meanings.get("sides") == "bilateral":
-            meanings["sides"] = "bilateral"
+        if cue.meanings.get("sides") == "bilateral" or ("sides" in cue.meanings and cue.end > concepts[index].end):
+            meanings["sides"] = cue.meanings["sides"]
         if cue.start == concepts[index].start and "negation_before" in cue.meanings:
             meanings["negation_before"] = "before"
         if meanings:
@@ -181,15 +181,30 @@ def _covering(cues: list[Match], count: int) -> list[Match | None]:
     return covering
 
 
-def _clauses(analysis: Analysis) -> list[int]:
-    """Clauses end at semicolons, colons and words such as *but*, *which*, *there is*."""
+def _clauses(analysis: Analysis, named: list[int]) -> list[int]:
+    """Clauses end at semicolons, colons and words such as *but*, *which*, *there is*.
+
+    A colon after a name is none where nothing else is named behind it: *Heart: normal.*, *Pneumothorax: none.*
+
+    Args:
+        analysis: words and cues.
+        named: where concepts and organs begin.
+    """
     numbers, clause = [], 0
     starts = {c.start for c in analysis.of_kind("breaks") if "negation_before" not in c.meanings}
     for position, word in enumerate(analysis.words):
-        if position in starts or word.folded in (";", ":"):
+        if position in starts or word.folded == ";" or (word.folded == ":" and not _labels(analysis, position, named)):
             clause += 1
         numbers.append(clause)
     return numbers
+
+
+def _labels(analysis: Analysis, colon: int, named: list[int]) -> bool:
+    """Whether what stands before a colon is what the words behind it speak of."""
+    words = [word.folded for word in analysis.words]
+    begin = max((place + 1 for place in range(colon) if words[place] in (";", ":")), default=0)
+    end = min((place for place in range(colon + 1, len(words)) if words[place] == ";"), default=len(words))
+    return any(begin <= place < colon for place in named) and not any(colon < place < end for place in named)
 
 
 def _predicated(analysis: Analysis, organs: list[Match], concepts: list[Match], vocabulary: Vocabulary) -> list[Entity]:
@@ -202,7 +217,8 @@ def _predicated(analysis: Analysis, organs: list[Match], concepts: list[Match], 
     for cue in analysis.cues:
         normal = "normal" in cue.meanings
         adjective = not normal and cue.start > 0 and taken[cue.start - 1]  # "consolidación densa": of the concept
-        if (not normal and "qualities" not in cue.meanings) or taken[cue.start] or adjective:
+        named = not normal and any(o.start <= cue.start and cue.end <= o.end for o in organs)  # "grandes vasos": of the organ's name
+        if (not normal and "qualities" not in cue.meanings) or taken[cue.start] or adjective or named:
             continue
         bound = _bind(analysis, cue, organs, earlier, taken, vocabulary, normal)
         if bound:
@@ -298,7 +314,7 @@ def _one_each(entities: list[Entity]) -> list[Entity]:
 
 
 def _without_repeats(entities: list[Entity], analysis: Analysis, vocabulary: Vocabulary) -> list[Entity]:
-    """Leave out an abbreviation in brackets after its name, and a device's second, vaguer mention."""
+    """Leave out an abbreviation in brackets after its name, and a device's second, vaguer mention; join a finding with its own sign."""
     kept: list[Entity] = []
     for entity in entities:
         bracketed = entity.start > 0 and analysis.words[entity.start - 1].folded == "("
@@ -306,5 +322,15 @@ def _without_repeats(entities: list[Entity], analysis: Analysis, vocabulary: Voc
             continue
         if entity.concept in GENERIC and any(vocabulary.concepts[k.concept].kind == "device" for k in kept):
             continue
+        if kept and _is_sign(kept[-1], entity, analysis):
+            kept[-1].end = entity.end
+            continue
         kept.append(entity)
     return kept
+
+
+def _is_sign(before: Entity, entity: Entity, analysis: Analysis) -> bool:
+    """*A pneumothorax with a visible pleural line*: two names of one thing."""
+    same = before.concept == entity.concept and before.predicate is None and entity.predicate is None
+    between = range(before.end, entity.start)
+    return same and len(between) <= SMALL_WORDS and all(analysis.has(p, "with") or analysis.has(p, "determiners") for p in between)

@@ -83,10 +83,11 @@ def attach(analysis: Analysis, vocabulary: Vocabulary) -> list[Modifiers]:
 
 def _owners(analysis: Analysis, cue: Match, kind: str, vocabulary: Vocabulary) -> list[int]:
     inside = analysis.entity_at[cue.start]
+    described = kind == "change" and "compared_only" in cue.meanings  # "a nodule, enlarged since …", not "the heart remains enlarged"
     if inside >= 0:
         entity = analysis.entities[inside]
         quality = entity.predicate == (cue.start, cue.end)
-        if quality and kind in ("severity", "change") and not _compares(analysis):
+        if quality and (described or (kind in ("severity", "change") and not _compares(analysis))):
             return []
         return [inside] if kind != "placement" else []
     if kind in ("placement", "tips"):
@@ -95,6 +96,8 @@ def _owners(analysis: Analysis, cue: Match, kind: str, vocabulary: Vocabulary) -
     if kind == "severity" and (change := _graded_change(analysis, cue)) is not None:
         bare = "directional" in change.meanings and not _compares(analysis)  # "mildly increased opacity" grades the opacity
         return [i for i in owners if bare and analysis.entities[i].concept in vocabulary.quantities]
+    if described:
+        owners = [i for i in owners if _compares(analysis) and analysis.entities[i].predicate is None]
     if kind == "change" and "directional" in cue.meanings and not _compares(analysis):
         owners = [i for i in owners if analysis.entities[i].concept not in vocabulary.quantities]
     return owners

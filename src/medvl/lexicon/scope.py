@@ -19,10 +19,11 @@ LOOK = 4  # words after a verb within which "seen", "present", … must stand to
 
 @dataclass(slots=True)
 class Standing:
-    """How one entity is meant; ``asked`` when the sentence only asks for it."""
+    """How one entity is meant; ``presumptive`` when no hedge is weaker than *consistent with*, ``asked`` when the sentence only asks."""
 
     negative: bool = False
     tentative: bool = False
+    presumptive: bool = False
     asked: bool = False
     why: list[str] = field(default_factory=list)
 
@@ -51,7 +52,7 @@ def _deny(analysis: Analysis, cue: Match, found: list[Standing]) -> None:
         reached = _backward(analysis, cue)
     for index in reached:
         entity = analysis.entities[index]
-        if entity.normal or (entity.said_after and not _between(cue, entity)):
+        if entity.normal or (entity.said_after and not _between(cue, entity) and not _before_name(analysis, cue, entity)):
             continue
         found[index].negative = True
         found[index].why.append(f"denied by “{words}”")
@@ -59,6 +60,12 @@ def _deny(analysis: Analysis, cue: Match, found: list[Standing]) -> None:
 
 def _between(cue: Match, entity: Entity) -> bool:
     return entity.predicate is not None and entity.end <= cue.start <= entity.predicate[0]
+
+
+def _before_name(analysis: Analysis, cue: Match, entity: Entity) -> bool:
+    """*Sin corazón agrandado*: a denial right before an organ whose quality follows it at once."""
+    lead = range(cue.end, entity.start)
+    return entity.predicate is not None and entity.end == entity.predicate[0] and all(analysis.has(p, "determiners") for p in lead)
 
 
 def _deny_within(analysis: Analysis, entity: Entity, standing: Standing) -> None:
@@ -84,6 +91,7 @@ def _hedge(analysis: Analysis, cue: Match, found: list[Standing]) -> None:
         reached = reached + _backward(analysis, cue, hops=None if "hedge_after" in meanings else 0)
     for index in reached:
         if not analysis.entities[index].normal:
+            found[index].presumptive = "hedge_presumptive" in meanings and found[index].presumptive >= found[index].tentative
             found[index].tentative = True
             found[index].why.append(f"hedged by “{words}”")
 

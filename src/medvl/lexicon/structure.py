@@ -43,6 +43,7 @@ class Row:
         category: Lunguage's code: pf, cf, oth, ncd, ``patient info.``
         status: negative means absent, or for an organ normal.
         certainty: tentative when hedged.
+        presumptive: hedged, but in words by which readers commit themselves (*consistent with*).
         side: ``None`` when not told.
         sites: where on that side, canonical (``lower lobe``, ``base``).
         severity: trace, small, mild, moderate, large or severe; ``None`` when not told.
@@ -77,6 +78,7 @@ class Row:
     text: str = ""
     section: str | None = None
     explanation: tuple[str, ...] = ()
+    presumptive: bool = False
 
 
 COLUMNS = {
@@ -155,6 +157,7 @@ def _entity_rows(
                 text=sentence.text,
                 section=sentence.section,
                 explanation=tuple(explanation),
+                presumptive=standing.presumptive,
             )
         )
     return rows

@@ -21,9 +21,26 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""From counts (R, N) to one value per row (R,), NaN where undefined."""
+"""From counts (R, N) to one value per row (R,), NaN where undefined. One that is a ``StatisticOver`` knows which samples it is over."""
 
 ROWS_AT_ONCE = 2**22  # elements of the count matrix that a statistic sees in one call: 32 MiB as float64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StatisticOver:
+    """A statistic over some of the samples: those that have a value, or count in a denominator.
+
+    Attributes:
+        statistic: from counts (R, N) to (R,).
+        samples: (N,) which samples it is over.
+    """
+
+    statistic: Statistic
+    samples: NDArray[np.bool_]
+
+    def __call__(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The statistic."""
+        return self.statistic(weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +50,7 @@ class Estimate:
     Attributes:
         value: the statistic of the samples as they are.
         ci_low, ci_high: the percentile interval.
-        n: samples behind the value.
+        n: samples that the value is over.
         undefined_replicates: replicates left out because the statistic is undefined in them.
     """
 
@@ -68,7 +85,7 @@ def estimate(statistic: Statistic, weights: NDArray[np.uint16], *, n: int | None
     Args:
         statistic: see ``Statistic``.
         weights: (R, N) from ``resample``.
-        n: samples behind the value, where the statistic uses only some of them; all by default.
+        n: samples that the value is over; by default those that the statistic names, or all.
         level: the share of replicates between the bounds.
     """
     samples = weights.shape[1]
@@ -78,7 +95,8 @@ def estimate(statistic: Statistic, weights: NDArray[np.uint16], *, n: int | None
     defined = values[~np.isnan(values)]
     tails = (0.5 - level / 2, 0.5 + level / 2)
     low, high = np.quantile(defined, tails) if len(defined) else (math.nan, math.nan)
-    count = samples if n is None else n
+    over = int(statistic.samples.sum()) if isinstance(statistic, StatisticOver) else samples
+    count = over if n is None else n
     return Estimate(_or_none(value), _or_none(low), _or_none(high), count, len(values) - len(defined))
 
 
@@ -86,7 +104,7 @@ def paired_difference(
     first: Statistic, second: Statistic, weights: NDArray[np.uint16], *, n: int | None = None, level: float = 0.95
 ) -> Estimate:
     """``first`` − ``second`` over the same replicates: the paired bootstrap of two models on the same samples."""
-    return estimate(lambda rows: first(rows) - second(rows), weights, n=n, level=level)
+    return estimate(made_of([first, second], lambda rows: first(rows) - second(rows)), weights, n=n, level=level)
 
 
 def mean_of(values: ArrayLike) -> Statistic:
@@ -99,7 +117,7 @@ def mean_of(values: ArrayLike) -> Statistic:
         total, count = (weights @ columns).T
         return np.divide(total, count, out=np.full(len(weights), np.nan), where=count > 0)
 
-    return weighted_mean
+    return StatisticOver(weighted_mean, defined)
 
 
 def macro_of(statistics: Sequence[Statistic]) -> Statistic:
@@ -112,7 +130,13 @@ def macro_of(statistics: Sequence[Statistic]) -> Statistic:
     """
     if not statistics:
         raise ValueError("a macro average needs at least one statistic")
-    return lambda weights: np.mean([statistic(weights) for statistic in statistics], axis=0)
+    return made_of(statistics, lambda weights: np.mean([statistic(weights) for statistic in statistics], axis=0))
+
+
+def made_of(parts: Sequence[Statistic], whole: Statistic) -> Statistic:
+    """A statistic computed from others: it is over every sample that any of them is over, where all of them know theirs."""
+    samples = [part.samples for part in parts if isinstance(part, StatisticOver)]
+    return StatisticOver(whole, np.any(samples, axis=0)) if samples and len(samples) == len(parts) else whole
 
 
 def _or_none(value: float) -> float | None:

@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from medvl.metrics.error_counts import Chat, ErrorCounts, ask_for_counts, count_columns, error_rates
-from medvl.metrics.scores import Scores, function_name, paired, scores
+from medvl.metrics.error_counts import Chat, ErrorCounts, ask_for_counts, chat_protocol, count_columns, error_rates
+from medvl.metrics.scores import Scores, paired, scores
 
 _KINDS = "ABCDEF"
 _SIGNIFICANT = "Number of clinically significant errors by type:"
@@ -35,7 +35,7 @@ Reply with these two lines only, a number for each type:
 """
 
 
-def chexprompt(predictions: Sequence[str], references: Sequence[str], *, chat: Chat, concurrency: int = 1) -> Scores:
+def chexprompt(predictions: Sequence[str], references: Sequence[str], *, chat: Chat) -> Scores:
     """CheXprompt-style errors of predictions against one reference each.
 
     Example: two reports, one with a significant omission and an insignificant wrong place, one without an error: 0.5 significant errors
@@ -43,21 +43,21 @@ def chexprompt(predictions: Sequence[str], references: Sequence[str], *, chat: C
 
     Args:
         predictions, references: N reports each.
-        chat: from prompt to reply.
-        concurrency: prompts at once.
+        chat: answers the prompts; ``ask`` of a judge that is a language model.
 
     Returns:
-        ``significant_errors``, ``insignificant_errors``, ``errors``, each kind, ``no_significant_error`` and ``error_free``; the protocol
-        holds the number of failures.
+        ``significant_errors``, ``insignificant_errors``, ``errors``, each kind, ``no_significant_error`` and ``error_free``; all NaN where
+        there is no reply that can be read.
 
     Raises:
         ValueError: if the lists differ in length or are empty.
     """
     paired("chexprompt", predictions, references)
-    counts = ask_for_counts(predictions, references, chat=chat, prompt=prompt, parse=parse, concurrency=concurrency)
+    counts = ask_for_counts(predictions, references, chat=chat, prompt=prompt, parse=parse)
     columns = count_columns(counts)
-    protocol = {"version": 1, "prompt": "medvl", "chat": function_name(chat), "failures": counts.count(None)}
-    return scores("chexprompt", columns, protocol, aggregate=error_rates, lower_is_better=frozenset([*columns, "errors"]))
+    return scores(
+        "chexprompt", columns, chat_protocol(_PROMPT, chat), aggregate=error_rates, lower_is_better=frozenset([*columns, "errors"])
+    )
 
 
 def prompt(reference: str, candidate: str) -> str:

@@ -1,4 +1,4 @@
-"""Classification: areas under the ROC and the precision-recall curve, for many bootstrap replicates at once.
+"""Classification: areas under the ROC and the precision-recall curve, accuracy and F1, for many bootstrap replicates at once.
 
 AUROC is the Mann-Whitney statistic, the chance that a positive scores above a negative, ties counting one half (Hanley and McNeil 1982).
 AUPRC is average precision, the sum of precision × gained recall over the distinct scores from the top (as in scikit-learn, without
@@ -71,6 +71,42 @@ def average_precision_of(positive: ArrayLike, scores: ArrayLike) -> Statistic:
     return average_precision
 
 
+def accuracy_of(positive: ArrayLike, predicted: ArrayLike) -> Statistic:
+    """The share of right decisions as a statistic of the bootstrap.
+
+    Args:
+        positive, predicted: (N,) truth and decision, boolean.
+
+    Returns:
+        From counts (R, N) to (R,); NaN in rows without a sample.
+
+    Raises:
+        ValueError: if the lengths differ.
+    """
+    truth, decided = _decisions(positive, predicted)
+    right = (truth == decided).astype(np.float64)
+    return lambda weights: _ratio(weights @ right, weights.sum(axis=1))
+
+
+def f1_of(positive: ArrayLike, predicted: ArrayLike) -> Statistic:
+    """F1 of the positive class, 2·TP / (2·TP + FP + FN), as a statistic of the bootstrap.
+
+    Example: of two positives one is found, and one negative is called positive: 2 / (2 + 1 + 1) = 0.5.
+
+    Args:
+        positive, predicted: (N,) truth and decision, boolean.
+
+    Returns:
+        From counts (R, N) to (R,); NaN in rows where nothing is or is called positive.
+
+    Raises:
+        ValueError: if the lengths differ.
+    """
+    truth, decided = _decisions(positive, predicted)
+    found, named = (truth & decided).astype(np.float64), truth.astype(np.float64) + decided
+    return lambda weights: _ratio(2 * (weights @ found), weights @ named)
+
+
 def auroc(positive: ArrayLike, scores: ArrayLike) -> float:
     """AUROC of samples (N,), ties counting one half; NaN without a positive or without a negative. See ``auroc_of``."""
     return float(auroc_of(positive, scores)(np.ones((1, np.size(scores))))[0])
@@ -101,6 +137,13 @@ class _Groups:
         ordered = weights[:, self.order]
         positives = np.add.reduceat(ordered * self.truth, self.starts, axis=1)
         return positives, np.add.reduceat(ordered * ~self.truth, self.starts, axis=1)
+
+
+def _decisions(positive: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    truth, decided = np.asarray(positive, bool), np.asarray(predicted, bool)
+    if truth.shape != decided.shape or truth.ndim != 1:
+        raise ValueError(f"truth and decisions need one shape (N,), got {truth.shape} and {decided.shape}")
+    return truth, decided
 
 
 def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:

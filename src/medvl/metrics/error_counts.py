@@ -6,17 +6,17 @@ read: the report is left out of the means (NaN), and the results say how many th
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medvl.metrics.bootstrap import Statistic, mean_of
-from medvl.metrics.scores import Columns
+from medvl.metrics.scores import Columns, function_name
 
 CATEGORIES = (
     "false_finding",
@@ -27,8 +27,12 @@ CATEGORIES = (
     "omitted_comparison",
 )
 
-Chat = Callable[[str], str]
-"""From a prompt to a reply. Its ``name``, where it has one, stands in results."""
+
+class Chat(Protocol):
+    """A chat model as a function, such as ``ask`` of a judge. Its ``name``, or that of the judge, stands in results."""
+
+    def __call__(self, prompts: Sequence[str], *, usable: Callable[[str], bool]) -> Sequence[str | None]:
+        """One reply per prompt, ``None`` where there is none; a reply that is not usable may be asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +51,31 @@ def ask_for_counts(
     chat: Chat,
     prompt: Callable[[str, str], str],
     parse: Callable[[str], ErrorCounts | None],
-    concurrency: int = 1,
 ) -> list[ErrorCounts | None]:
     """Counts for each pair; None where the reply could not be read. Equal pairs are asked once.
 
     Args:
         predictions, references: N reports each.
-        chat: see ``Chat``; called from threads where ``concurrency`` is above 1.
+        chat: see ``Chat``; gets all prompts in one call.
         prompt: from reference and prediction to the prompt.
-        parse: from the reply to counts, or None.
-        concurrency: prompts at once.
+        parse: from the reply, without the thoughts of a reasoning model, to counts or None.
+
+    Raises:
+        ValueError: if the chat does not return as many replies as there are prompts.
     """
     prompts = [prompt(reference, prediction) for prediction, reference in zip(predictions, references, strict=True)]
     distinct = list(dict.fromkeys(prompts))
-    with ThreadPoolExecutor(max_workers=concurrency) as pool:
-        counts = dict(zip(distinct, map(parse, pool.map(chat, distinct)), strict=True))
+
+    def read(reply: str | None) -> ErrorCounts | None:
+        return None if reply is None else parse(reply.rpartition("</think>")[2].strip())
+
+    counts = dict(zip(distinct, map(read, chat(distinct, usable=lambda reply: read(reply) is not None)), strict=True))
     return [counts[text] for text in prompts]
+
+
+def chat_protocol(template: str, chat: Chat) -> dict[str, Any]:
+    """What belongs to the number: the prompt, ours, by its hash, and the model that was asked."""
+    return {"version": 1, "prompt": f"medvl:{hashlib.sha256(template.encode()).hexdigest()[:12]}", "chat": function_name(chat)}
 
 
 def count_columns(counts: Sequence[ErrorCounts | None]) -> dict[str, NDArray[np.float64]]:

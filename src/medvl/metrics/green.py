@@ -3,7 +3,8 @@
     GREEN = matched / (matched + Σ significant errors (a) … (f)),   0 if nothing matched
 
 so that two normal reports in which nothing is counted as matched score 0. Insignificant errors do not enter. The formula and the layout of
-the reply are GREEN's; the prompt is ours and the chat model is the caller's, so the number is GREEN's own only with its model and prompt.
+the reply are GREEN's; the prompt is ours and the chat model is the caller's, so the number is not GREEN's own, which needs its model and
+its prompt.
 
 Departure: the released parser reads a reply without the section of matched findings as 0; here it is a failure, counted and left out. The
 letters (a) … (f) and the numbers (1) … (6) are read, as there, and a section that begins with "No" is 0.
@@ -17,8 +18,8 @@ from collections.abc import Sequence
 
 from numpy.typing import ArrayLike
 
-from medvl.metrics.error_counts import CATEGORIES, Chat, ErrorCounts, ask_for_counts, count_columns, error_rates
-from medvl.metrics.scores import Scores, function_name, paired, scores
+from medvl.metrics.error_counts import CATEGORIES, Chat, ErrorCounts, ask_for_counts, chat_protocol, count_columns, error_rates
+from medvl.metrics.scores import Scores, paired, scores
 
 MAX_WORDS = 300  # of each report in the prompt, as GREEN cuts them
 _LETTERS = "abcdef"
@@ -53,31 +54,28 @@ Candidate report: {candidate}
 """
 
 
-def green(predictions: Sequence[str], references: Sequence[str], *, chat: Chat, concurrency: int = 1) -> Scores:
+def green(predictions: Sequence[str], references: Sequence[str], *, chat: Chat) -> Scores:
     """GREEN-style scores of predictions against one reference each.
 
     Example: three matched findings, one missing finding and one wrong side, both significant: 3 / (3 + 2) = 0.6.
 
     Args:
         predictions, references: N reports each.
-        chat: from prompt to reply.
-        concurrency: prompts at once.
+        chat: answers the prompts; ``ask`` of a judge that is a language model.
 
     Returns:
-        ``green`` in [0, 1] (NaN where the reply could not be read), counts per category, ``no_significant_error``; the protocol holds the
-        number of failures.
+        ``green`` in [0, 1], counts per category, ``no_significant_error``; all NaN where there is no reply that can be read.
 
     Raises:
         ValueError: if the lists differ in length or are empty.
     """
     paired("green", predictions, references)
-    counts = ask_for_counts(predictions, references, chat=chat, prompt=prompt, parse=parse, concurrency=concurrency)
+    counts = ask_for_counts(predictions, references, chat=chat, prompt=prompt, parse=parse)
     values = [math.nan if c is None else green_of(c) for c in counts]
     matched = [math.nan if c is None or c.matched is None else c.matched for c in counts]
     columns: dict[str, ArrayLike] = {"green": values, "matched_findings": matched, **count_columns(counts)}
-    protocol = {"version": 1, "prompt": "medvl", "chat": function_name(chat), "failures": counts.count(None)}
     worse = frozenset(name for name in columns if "significant" in name) | {"errors"}
-    return scores("green", columns, protocol, aggregate=error_rates, lower_is_better=worse)
+    return scores("green", columns, chat_protocol(_PROMPT, chat), aggregate=error_rates, lower_is_better=worse)
 
 
 def prompt(reference: str, candidate: str) -> str:

@@ -8,12 +8,13 @@ Pixels that the model did not see are left out of means and variances (CNR), and
 a box that lies partly outside the crop can never be matched fully, and ``coverage`` says how much of it could.
 
 Departure: a public evaluator measures CNR per box and writes NaN into earlier boxes, so that its value depends on their order. Here
-a phrase is one region, the union of its boxes.
+a phrase is one region, the union of its boxes; ``contrast_to_noise_ratio_per_box`` is the variant, with or without that quirk.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,6 +45,30 @@ def contrast_to_noise_ratio(similarity: NDArray[np.floating], mask: NDArray[np.b
         return math.nan
     noise = math.sqrt(inside.var() + outside.var())
     return float((inside.mean() - outside.mean()) / noise) if noise > 0 else math.nan
+
+
+def contrast_to_noise_ratio_per_box(
+    similarity: NDArray[np.floating], boxes: Sequence[NDArray[np.bool_]], *, blank_earlier: bool = False
+) -> float:
+    """The mean signed CNR of each box against all that lies outside that box, other boxes of the phrase included.
+
+    Example: map 5, 3, 0, 2 with the boxes {0} and {1}: the first has 5 inside and 3, 0, 2 outside, the second 3 against 5, 0, 2.
+
+    Args:
+        similarity: (H, W), NaN where not seen.
+        boxes: each box as a mask (H, W).
+        blank_earlier: leave the boxes before out of sight of those after, as the public evaluator does; the order then matters.
+
+    Returns:
+        The mean over the boxes for which it is defined; NaN if there is none.
+    """
+    seen, values = np.array(similarity, np.float64), []
+    for box in boxes:
+        values.append(contrast_to_noise_ratio(seen, box))
+        if blank_earlier:
+            seen[box] = np.nan
+    defined = [value for value in values if not math.isnan(value)]
+    return float(np.mean(defined)) if defined else math.nan
 
 
 def iou_at_thresholds(similarity: NDArray[np.floating], mask: NDArray[np.bool_], thresholds: ArrayLike = THRESHOLDS) -> NDArray[np.float64]:

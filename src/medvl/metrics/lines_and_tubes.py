@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from medvl.metrics.bootstrap import Statistic
+from medvl.metrics.bootstrap import Statistic, StatisticOver
 from medvl.metrics.scores import Columns, Scores, f1_of, function_name, paired, ratio_of, scores
 
 DeviceType = Literal[
@@ -197,7 +197,7 @@ def _macro(classes: Sequence[NDArray[np.float64]]) -> Statistic:
         total = np.where(defined, values, 0.0).sum(axis=0)
         return np.divide(total, defined.sum(axis=0), out=np.full(len(weights), np.nan), where=defined.any(axis=0))
 
-    return macro
+    return StatisticOver(macro, np.any([counts.any(axis=1) for counts in classes], axis=0))
 
 
 def _share(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,30 +4,42 @@
 
 with the coefficients of the released models (version 0 fitted on 200 pairs of ReXVal, version 1 on 160). The features are
 
-    radgraph_combined   mean of RadGraph's entity and relation F1 (``radgraph.radgraph_f1`` with ``variant="radcliq"``)
+    radgraph_combined   mean of RadGraph's entity and relation F1 (``radcliq`` of ``radgraph.radgraph_f1``)
     bertscore           distilroberta-base, layer 5, rescaled with the baseline, without idf (RadEval takes idf over the current set, so its
                         RadCliQ depends on the set and is another number)
     semb_score          cosine of CheXbert's [CLS] embeddings
     bleu_score          BLEU-2 of each report, tokenizer ``radcliq`` (no effect in version 1)
 
 The value may be 0 or negative for good reports, so that its inverse (ReXrank's 1/RadCliQ-v1) jumps and turns round; the inverse is
-therefore an extra, of the mean, and undefined where the mean is not positive.
+therefore an extra, of the mean, and undefined where the mean is not positive. ``radcliq`` takes features that are at hand,
+``radcliq_of_reports`` computes them from reports with the models that it is given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from medvl.metrics.bootstrap import Statistic, mean_of
+from medvl.metrics.bootstrap import Statistic, made_of, mean_of
+from medvl.metrics.chexbert import similarity
+from medvl.metrics.radgraph import Annotator, radgraph_f1
 from medvl.metrics.scores import Columns, Scores, scores
+from medvl.metrics.text.bertscore import Encoder, bertscore
+from medvl.metrics.text.bleu import bleu
 from medvl.runtime.errors import UserError
 
 FEATURES = ("radgraph_combined", "bertscore", "semb_score", "bleu_score")
+
+
+class Embedder(Protocol):
+    """What CheXbert similarity needs: ``models.chexbert.CheXbertLabeller``, say."""
+
+    def embed(self, texts: Sequence[str]) -> ArrayLike:
+        """(N, D), one vector per text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +112,47 @@ def radcliq(features: Mapping[str, ArrayLike], *, version: Literal["v0", "v1"] =
     )
 
 
+def radcliq_of_reports(
+    predictions: Sequence[str],
+    references: Sequence[str],
+    *,
+    annotator: Annotator,
+    encoder: Encoder,
+    baseline: tuple[float, float, float] | None,
+    embedder: Embedder,
+    radgraph: str,
+    version: Literal["v0", "v1"] = "v1",
+) -> Scores:
+    """RadCliQ of reports, with its four features per report. The official number needs the official models for all of them.
+
+    Args:
+        predictions, references: N reports each.
+        annotator, radgraph: RadGraph's graphs, and the name of the model that made them.
+        encoder, baseline: of BERTScore: distilroberta-base, layer 5, and its line of the package's baseline file.
+        embedder: CheXbert.
+        version: of the coefficients.
+
+    Returns:
+        As ``radcliq``, with the features beside it.
+
+    Raises:
+        ValueError: if the lists differ in length or are empty.
+    """
+    parts = {
+        "radgraph_combined": (radgraph_f1(predictions, references, annotator=annotator, model=radgraph), "radcliq"),
+        "bertscore": (bertscore(predictions, references, encoder=encoder, baseline=baseline), "f1"),
+        "semb_score": (similarity(predictions, references, embedder=embedder.embed), "semb_score"),
+        "bleu_score": (bleu(predictions, references, tokenizer="radcliq"), "bleu_2"),
+    }
+    features = {name: part.per_sample[column] for name, (part, column) in parts.items()}
+    found = radcliq(features, version=version)
+    protocol = {**found.protocol, **{name: part.signature for name, (part, _) in parts.items()}}
+    columns = {**found.per_sample, **features}
+    return scores("radcliq", columns, protocol, aggregate=with_inverse, lower_is_better=found.lower_is_better)
+
+
 def with_inverse(columns: Columns, protocol: Mapping[str, Any]) -> dict[str, Statistic]:
-    """The mean, and 1 / mean where the mean is positive."""
+    """The mean, 1 / mean where the mean is positive, and the means of the features where they are at hand."""
     name = f"radcliq_{protocol['coefficients']}"
     mean = mean_of(columns[name])
 
@@ -109,7 +160,8 @@ def with_inverse(columns: Columns, protocol: Mapping[str, Any]) -> dict[str, Sta
         value = mean(weights)
         return np.divide(1.0, value, out=np.full(len(value), np.nan), where=value > 0)
 
-    return {name: mean, f"{name}_inverse": inverse}
+    features = {feature: mean_of(columns[feature]) for feature in FEATURES if feature in columns}
+    return {name: mean, f"{name}_inverse": made_of([mean], inverse), **features}
 
 
 def _number_or_array(values: NDArray[np.float64]) -> float | NDArray[np.float64]:

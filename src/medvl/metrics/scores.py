@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from medvl.metrics.bootstrap import Statistic, mean_of
+from medvl.metrics.bootstrap import Statistic, StatisticOver, mean_of
 from medvl.runtime.errors import UserError
 
 Columns = Mapping[str, NDArray[np.float64]]
@@ -114,31 +114,39 @@ def statistics_from(aggregate: str, columns: Columns, protocol: Mapping[str, Any
 
 
 def ratio_of(numerator: ArrayLike, denominator: ArrayLike, *, empty: float = math.nan) -> Statistic:
-    """Σ numerator / Σ denominator as a statistic; ``empty`` in rows where the denominator is 0. Example: 1, 0 over 1, 3 → 0.25."""
+    """Σ numerator / Σ denominator as a statistic; ``empty`` in rows where the denominator is 0. Example: 1, 0 over 1, 3 → 0.25.
+
+    It is over the samples whose denominator is not 0.
+    """
     columns = np.stack([np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)], axis=1)  # (N, 2)
 
     def ratio(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         above, below = (weights @ columns).T
         return np.divide(above, below, out=np.full(len(weights), empty), where=below > 0)
 
-    return ratio
+    return StatisticOver(ratio, columns[:, 1] > 0)
 
 
 def f1_of(true_positives: ArrayLike, false_positives: ArrayLike, false_negatives: ArrayLike, *, empty: float = 0.0) -> Statistic:
-    """F1 = 2 TP / (2 TP + FP + FN) of counts summed over the samples; ``empty`` without any count. Example: 1, 1, 0 → 2/3."""
+    """F1 = 2 TP / (2 TP + FP + FN) of counts summed over the samples; ``empty`` without any count. Example: 1, 1, 0 → 2/3.
+
+    It is over the samples that count anything.
+    """
     found, wrong, missed = (np.asarray(c, np.float64) for c in (true_positives, false_positives, false_negatives))
     return ratio_of(2 * found, 2 * found + wrong + missed, empty=empty)
 
 
 def function_name(function: Callable[..., Any]) -> str:
-    """What results call a function or callable object that a metric was given: its ``name`` if it has one.
+    """What results call a function or callable object that a metric was given: its ``name``, or that of the object it is a method of.
 
     Example: ``partial(devices_in, language="en")`` → ``devices_in(language=en)``.
     """
     if isinstance(function, partial):
         options = ",".join(f"{key}={value}" for key, value in sorted(function.keywords.items()))
         return function_name(function.func) + (f"({options})" if options else "")
-    return str(getattr(function, "name", None) or getattr(function, "__qualname__", type(function).__qualname__))
+    owner = getattr(function, "__self__", None)
+    named = getattr(function, "name", None) or getattr(owner, "name", None)
+    return str(named or getattr(function, "__qualname__", type(function).__qualname__))
 
 
 def _columns(values: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:

@@ -47,6 +47,7 @@ class SmallResNet(nn.Module):
 
     def __init__(self, widths: Sequence[int] = (32, 64, 128, 256), blocks: int = 1, norm: Norm = "batch") -> None:
         super().__init__()
+        self.config = {"architecture": "small_resnet", "widths": list(widths), "blocks": blocks, "norm": norm}
         fold = nn.PixelUnshuffle(2)
         self.stem = nn.Sequential(fold, nn.Conv2d(4, widths[0], 5, 2, 2, bias=False), _norm(norm, widths[0]), nn.ReLU(inplace=True))
         layers: list[nn.Module] = []

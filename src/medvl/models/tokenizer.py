@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
+
+from medvl.runtime.errors import InvalidValue, MissingFile
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -26,33 +29,57 @@ def train_wordpiece(texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
     normalizer = normalizers.BertNormalizer(lowercase=True)
     splitter = pre_tokenizers.BertPreTokenizer()
     words = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
-    pieces = _pieces(words, vocabulary_size)
-    tokenizer = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[(t, tokenizer.token_to_id(t)) for t in ("[CLS]", "[SEP]")]
-    )
-    tokenizer.enable_padding(pad_id=0, pad_token=SPECIAL_TOKENS[0])
-    return tokenizer
+    return _wordpiece({piece: i for i, piece in enumerate(_pieces(words, vocabulary_size))})
 
 
-def limit(tokenizer: Tokenizer, *, vocabulary_size: int, max_length: int) -> Tokenizer:
-    """The tokenizer, cutting texts at ``max_length`` pieces, for a model with an embedding of ``vocabulary_size`` rows.
+def read_vocabulary(path: Path) -> Tokenizer:
+    """The lower-casing WordPiece tokenizer of a ``vocab.txt``, one piece a line, as BERT's releases have it.
+
+    Raises:
+        MissingFile: if it is not there.
+        InvalidValue: naming the special token that it lacks.
+    """
+    if not path.is_file():
+        raise MissingFile(path, "the vocabulary of the text model, one word piece a line")
+    pieces = path.read_text(encoding="utf-8").split("\n")
+    vocabulary = {piece: number for number, piece in enumerate(pieces) if piece}
+    if absent := [token for token in SPECIAL_TOKENS if token not in vocabulary]:
+        raise InvalidValue(path, "word pieces", f"no {absent[0]} among {len(vocabulary)}")
+    return _wordpiece(vocabulary)
+
+
+def fit_to_model(tokenizer: Tokenizer, *, vocabulary_size: int) -> Tokenizer:
+    """The tokenizer, if a model with an embedding of ``vocabulary_size`` rows can read what it writes.
 
     Raises:
         ValueError: if the vocabulary is larger than the embedding.
     """
     if tokenizer.get_vocab_size() > vocabulary_size:
         raise ValueError(f"the tokenizer has {tokenizer.get_vocab_size()} pieces, the model {vocabulary_size}")
-    tokenizer.enable_truncation(max_length)
     return tokenizer
 
 
-def token_batch(tokenizer: Tokenizer, texts: Sequence[str], device: torch.device) -> tuple[Tensor, Tensor]:
-    """N texts → token ids and attention mask (1 for tokens, 0 for padding), both (N, T)."""
+def token_batch(tokenizer: Tokenizer, texts: Sequence[str], device: torch.device, *, max_length: int) -> tuple[Tensor, Tensor]:
+    """N texts → token ids and attention mask (1 for tokens, 0 for padding), both (N, T), T at most ``max_length``."""
+    tokenizer.enable_truncation(max_length)
     encodings = tokenizer.encode_batch(list(texts))
+    tokenizer.no_truncation()
     ids = torch.tensor([e.ids for e in encodings], device=device)
     return ids, torch.tensor([e.attention_mask for e in encodings], device=device)
+
+
+def _wordpiece(vocabulary: dict[str, int]) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    tokenizer.enable_padding(pad_id=vocabulary["[PAD]"], pad_token="[PAD]")
+    return tokenizer
 
 
 def _pieces(words: Counter[str], size: int) -> list[str]:

@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 
 from medvl.models.davit_tower import DavitTower
 from medvl.models.text_transformer import SmallTextTransformer
-from medvl.models.tokenizer import limit, token_batch
+from medvl.models.tokenizer import fit_to_model, token_batch
 from medvl.models.vit import VisionTransformer
 
 ImageTower = VisionTransformer | DavitTower
@@ -59,7 +59,7 @@ class TwoTowers(nn.Module):
         Raises:
             ValueError: if the vocabulary is larger than the embedding.
         """
-        self.tokenizer = limit(tokenizer, vocabulary_size=self.vocabulary_size, max_length=self.max_length)
+        self.tokenizer = fit_to_model(tokenizer, vocabulary_size=self.vocabulary_size)
 
     @property
     def temperature(self) -> Tensor:
@@ -79,5 +79,5 @@ class TwoTowers(nn.Module):
         """
         if self.tokenizer is None:
             raise ValueError("the model has no tokenizer: call set_tokenizer first")
-        ids, mask = token_batch(self.tokenizer, texts, self.log_temperature.device)
+        ids, mask = token_batch(self.tokenizer, texts, self.log_temperature.device, max_length=self.max_length)
         return normalize(self.text_projection(self.text(ids, mask)).float(), dim=1)

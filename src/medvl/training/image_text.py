@@ -1,13 +1,13 @@
-"""Contrastive training of an image-text model: InfoNCE on whole reports, optionally a phrase-to-patch term on their sentences.
+"""Contrastive training of an image-text model: BioViL (Boecking et al. 2022), BioViL-T (Bannur et al. 2023), and both in small.
 
-Loss = InfoNCE(average patch, report) + local_weight · InfoNCE(attended patches, sentences of the report). Every draw is a pure
-function of (seed, epoch, sample id) or (seed, step), so a resumed run and a run over more processes see the same batches and texts.
-Over several processes embeddings are gathered with gradients, and the loss is that of the global batch.
+Every draw is a pure function of (seed, epoch, sample id) or (seed, step), so a resumed run and a run over more processes see the same
+batches and texts. Over several processes embeddings are gathered with gradients, and the loss is that of the global batch. With
+``chunk`` a batch is embedded in parts whose graphs never stand side by side (Gao et al. 2021): the same gradients in the memory of one
+part, if normalisation does not depend on the batch.
 """
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +17,36 @@ from torch import Tensor
 
 from medvl.data.module import RadiographDataModule
 from medvl.data.samples import ImageTextSamples
-from medvl.models.checkpoints import save_image_text
+from medvl.models.biovil_t import BioVilTImageModel
+from medvl.models.checkpoints import TOKENIZER, load_biovil, load_biovil_t, load_cxr_bert, save_image_text
+from medvl.models.image_guided_mlm import ImageGuidedPredictor
 from medvl.models.image_text import ImageTextModel
 from medvl.models.tokenizer import train_wordpiece
-from medvl.objectives.contrastive import info_nce
-from medvl.objectives.phrase_to_patch import report_to_patch_similarity
 from medvl.runtime.distributed import gather_texts, gather_with_gradient, rank
+from medvl.runtime.errors import InvalidValue
 from medvl.runtime.files import write_text
+from medvl.training.cached_gradients import embed_in_chunks, split_batch
 from medvl.training.family import ModelTraining
+from medvl.training.image_text_embedding import Batch, Embedded, ImageTextEmbedding
+from medvl.training.image_text_losses import ImageTextLosses
 from medvl.training.optimizers import adamw_with_cosine
-
-Batch = dict[str, Any]
 
 
 class ImageTextTraining(ModelTraining):
-    """Wires model, objectives and AdamW with warm-up and cosine.
+    """Wires model, losses and AdamW with warm-up and cosine.
 
     Args:
         model: gets its tokenizer from ``prepare``, or has it set before the first batch.
         steps: length of the run, for the schedule.
         learning_rate, weight_decay, warmup_steps: of AdamW; biases, normalisations and the temperature are not decayed.
-        local_weight: weight of the phrase-to-patch term; 0 leaves plain InfoNCE.
-        sharpness: of a phrase's attention over patches.
-        phrases_per_report: at most so many sentences of a report, drawn anew each epoch.
+        losses: the terms.
+        parts_per_report: at most so many phrases or word pieces of a report meet the patches.
+        mask_share: of the words of a report, chosen where masked language modelling has a weight.
+        predictor: lets hidden words see the image; left behind after training, as the published text model has no such weights.
+        chunk: studies embedded at once; the whole batch if not given.
+        image_init_from, text_init_from: official files, or folders of ours, to start from; random weights if not given. The vocabulary
+            comes with the text model.
+        freeze_norms: keep batch normalisation at its running statistics, so that a batch may be split over processes or parts.
         seed: of every draw.
     """
 
@@ -51,27 +58,51 @@ class ImageTextTraining(ModelTraining):
         learning_rate: float,
         weight_decay: float,
         warmup_steps: int,
-        local_weight: float,
-        sharpness: float,
-        phrases_per_report: int,
+        losses: ImageTextLosses,
+        parts_per_report: int,
         seed: int,
+        mask_share: float = 0.15,
+        predictor: ImageGuidedPredictor | None = None,
+        chunk: int | None = None,
+        image_init_from: str | None = None,
+        text_init_from: str | None = None,
+        freeze_norms: bool = False,
     ) -> None:
         super().__init__()
-        self.model = model
+        self.losses, self.chunk, self.freeze_norms = losses, chunk, freeze_norms
+        self.embedding = ImageTextEmbedding(
+            model,
+            parts=losses.parts_wanted,
+            parts_per_report=parts_per_report,
+            sections=losses.section_weight > 0,
+            mask_share=mask_share if losses.masked_weight > 0 else 0.0,
+            predictor=predictor if losses.masked_weight > 0 else None,
+            seed=seed,
+        )
         self.steps, self.warmup_steps = steps, warmup_steps
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.local_weight, self.sharpness, self.phrases_per_report = local_weight, sharpness, phrases_per_report
+        self.image_init_from, self.text_init_from = image_init_from, text_init_from
         self.seed = seed
+        self._freeze_unused()
+
+    @property
+    def model(self) -> ImageTextModel:
+        """The model that is kept."""
+        return self.embedding.model
 
     def prepare(self, folder: Path, batches: RadiographDataModule) -> dict[str, Any]:
-        """Make the vocabulary of the training texts once, ``tokenizer.json``; a resumed run reads it back."""
-        path = folder / "tokenizer.json"
-        if not path.exists():
-            samples = batches.samples(batches.train_split)
-            assert isinstance(samples, ImageTextSamples)
-            write_text(path, train_wordpiece(samples.texts(), self.model.config["vocabulary_size"]).to_str())
-        self.model.set_tokenizer(Tokenizer.from_file(str(path)))
-        return {}
+        """Take the weights to start from, and the vocabulary: theirs, or one made of the training texts once."""
+        if self.image_init_from is not None:
+            load = load_biovil_t if isinstance(self.model.image, BioVilTImageModel) else load_biovil
+            _start_from(self.model.image, load(self.image_init_from), self.image_init_from)
+        if self.text_init_from is not None:
+            start = load_cxr_bert(self.text_init_from)
+            _start_from(self.model.text, start, self.text_init_from)
+            assert start.tokenizer is not None
+            self.model.set_tokenizer(start.tokenizer)
+        else:
+            self.model.set_tokenizer(self._own_vocabulary(folder / TOKENIZER, batches))
+        return {"image_init_from": self.image_init_from, "text_init_from": self.text_init_from}
 
     def export(self, folder: Path) -> None:
         """Write the model with its tokenizer."""
@@ -82,18 +113,24 @@ class ImageTextTraining(ModelTraining):
         """Seed torch for this step, so that dropout is a function of (seed, step)."""
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)
 
+    def on_train_start(self) -> None:
+        """Hold batch normalisation, where it is frozen."""
+        if self.freeze_norms:
+            for module in self.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.eval()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step's loss."""
-        losses = self._losses(batch, epoch=int(batch["epoch"]))
-        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items() if name != "loss"})
-        self.log("train/loss", losses["loss"].detach(), prog_bar=True)
-        return losses["loss"]
+        terms = self._terms(batch)
+        self.log_dict({f"train/{name}": value.detach() for name, value in terms.items() if name != "loss"})
+        self.log("train/loss", terms["loss"].detach(), prog_bar=True)
+        return terms["loss"]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """The same losses on held-out patients, with fixed sentences."""
-        losses = self._losses(batch, epoch=0)
-        size = len(batch["text"])
-        self.log_dict({f"val/{name}": value for name, value in losses.items()}, batch_size=size, sync_dist=True)
+        """The same terms on held-out patients, with fixed draws."""
+        terms = self._terms({**batch, "epoch": 0})
+        self.log_dict({f"val/{name}": value for name, value in terms.items()}, batch_size=len(batch["text"]), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW and the step-wise schedule."""
@@ -105,44 +142,36 @@ class ImageTextTraining(ModelTraining):
             steps=self.steps,
         )
 
-    def _losses(self, batch: Batch, *, epoch: int) -> dict[str, Tensor]:
-        images = self.model.embed_images(batch["image"])
-        reports_here = self.model.embed_texts(batch["text"])  # (B, D) of this process
-        whole = gather_with_gradient(images.projected_global_embedding) @ gather_with_gradient(reports_here).T
-        temperature, texts = self.model.temperature, gather_texts(batch["text"])
-        report_loss = info_nce(whole, temperature=temperature, texts=texts)
-        losses = {"loss": report_loss, "report_loss": report_loss, "recall_at_5": _recall(whole.detach(), 5)}
-        if self.local_weight > 0:
-            phrases, present = self._embed_phrases([self._draw_phrases(batch, row, epoch) for row in range(len(reports_here))])
-            local = report_to_patch_similarity(
-                gather_with_gradient(images.projected_patch_embeddings),
-                gather_with_gradient(phrases),
-                gather_with_gradient(present),
-                sharpness=self.sharpness,
-            )
-            losses["phrase_loss"] = info_nce(local, temperature=temperature, texts=texts)
-            losses["loss"] = report_loss + self.local_weight * losses["phrase_loss"]
-        return losses
+    def _terms(self, batch: Batch) -> dict[str, Tensor]:
+        if self.chunk is not None and torch.is_grad_enabled():
+            embedded = embed_in_chunks(self.embedding, split_batch(batch, self.chunk))
+        else:
+            embedded = self.embedding(batch)
+        return self.losses(Embedded(*map(gather_with_gradient, embedded)), gather_texts(batch["text"]), self.model.temperature)
 
-    def _draw_phrases(self, batch: Batch, row: int, epoch: int) -> list[str]:
-        """Sentences of one report, drawn by (seed, epoch, sample id), at most ``phrases_per_report``; the text where there is none."""
-        phrases = batch["phrases"][row] or [batch["text"][row]]
-        keys = [f"{self.seed}/{epoch}/{batch['sample_id'][row]}/{i}".encode() for i in range(len(phrases))]
-        drawn = sorted(range(len(phrases)), key=lambda i: hashlib.sha256(keys[i]).digest())[: self.phrases_per_report]
-        return [phrases[i] for i in sorted(drawn)]
+    def _own_vocabulary(self, path: Path, batches: RadiographDataModule) -> Tokenizer:
+        """The vocabulary of the training texts, made at the first start and read back."""
+        if not path.exists():
+            samples = batches.samples(batches.train_split)
+            assert isinstance(samples, ImageTextSamples)
+            write_text(path, train_wordpiece(samples.texts(), self.model.text.config["vocabulary_size"]).to_str())
+        return Tokenizer.from_file(str(path))
 
-    def _embed_phrases(self, reports: list[list[str]]) -> tuple[Tensor, Tensor]:
-        """The phrases of B reports → (B, K, D), zeros where there are fewer, and (B, K) ones where there is one."""
-        distinct = list(dict.fromkeys(phrase for phrases in reports for phrase in phrases))
-        vectors = dict(zip(distinct, self.model.embed_texts(distinct), strict=True))
-        absent = torch.zeros_like(vectors[distinct[0]])
-        padded = [[*(vectors[p] for p in phrases), *[absent] * (self.phrases_per_report - len(phrases))] for phrases in reports]
-        counts = torch.tensor([len(phrases) for phrases in reports], device=absent.device)
-        present = (torch.arange(self.phrases_per_report, device=absent.device) < counts[:, None]).to(absent.dtype)
-        return torch.stack([torch.stack(row) for row in padded]), present
+    def _freeze_unused(self) -> None:
+        """What no term reaches gets no gradient, which several processes want said."""
+        if self.embedding.mask_share == 0:
+            head = self.model.text.cls.predictions
+            for parameter in (*head.transform.parameters(), head.bias):
+                parameter.requires_grad_(False)
 
 
-def _recall(similarity: Tensor, k: int) -> Tensor:
-    """Share of images whose own report is among the k nearest of the batch."""
-    own = similarity.diagonal()[:, None]
-    return ((similarity > own).sum(dim=1) < k).float().mean()
+def _start_from(model: torch.nn.Module, start: torch.nn.Module, path: str) -> None:
+    """Take the weights of another model of the same sizes.
+
+    Raises:
+        InvalidValue: naming the path and the first tensor that differs.
+    """
+    try:
+        model.load_state_dict(start.state_dict())
+    except RuntimeError as error:
+        raise InvalidValue(path, "tensors", str(error).splitlines()[1].strip()) from error

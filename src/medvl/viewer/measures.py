@@ -38,6 +38,16 @@ MEANINGS: dict[str, tuple[str, str, float | None]] = {
         "The same without its sign, as papers print it.",
         None,
     ),
+    "grounding_cnr_per_box": (
+        "Phrase grounding, CNR per box",
+        "The same for each box of a phrase against all the rest, then averaged.",
+        0.0,
+    ),
+    "grounding_coverage": (
+        "Phrase grounding, coverage",
+        "How much of the reference boxes lies in the part of the film that the model is shown.",
+        None,
+    ),
     "grounding_pointing_game": (
         "Phrase grounding, pointing game",
         "How often the hottest point of the map lies in a box.",
@@ -45,6 +55,9 @@ MEANINGS: dict[str, tuple[str, str, float | None]] = {
     ),
 }
 """Metric → printed name, meaning, the value of chance. Others are printed under their own name."""
+
+LOWER_IS_BETTER = ("_median_rank",)
+"""How the names of metrics end whose low values are good."""
 
 REPORT_NAMES = {
     "bleu_bleu_1": "BLEU-1",
@@ -82,12 +95,15 @@ class Row:
     name: str
     trained: Interval
     untrained: Interval | None = None
+    lower_is_better: bool = False
 
     @property
     def clearly_better(self) -> bool:
-        """Whether the two intervals do not overlap, the trained one above."""
-        low, high = self.trained.low, self.untrained.high if self.untrained else None
-        return low is not None and high is not None and low > high
+        """Whether the two intervals do not overlap, the trained one on the better side."""
+        if self.untrained is None:
+            return False
+        worse, better = (self.trained, self.untrained) if self.lower_is_better else (self.untrained, self.trained)
+        return worse.high is not None and better.low is not None and better.low > worse.high
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +177,7 @@ def _sentences(measure: Measure) -> Iterator[str]:
 def _measure(name: str, entry: Mapping[str, Any], per_finding: Mapping[str, Mapping[str, Any]]) -> Measure:
     title, meaning, chance = MEANINGS.get(name, (name.replace("_", " "), "", None))
     rows = tuple(sorted((_row(spoken(f), e) for f, e in per_finding.items()), key=_weakest_last))
-    headline = _row(title, entry)
+    headline = replace(_row(title, entry), lower_is_better=name.endswith(LOWER_IS_BETTER))
     return Measure(headline, meaning, rows, _axis([headline, *rows], chance), chance)
 
 

