@@ -2,8 +2,8 @@
 
     python scripts/fertility.py CORPUS NAME=VOCABULARY … [--cased NAME …] [--column text] [--sections findings impression]
 
-CORPUS is a folder of Open-I's XML reports, a prepared dataset, or a file or folder of ``medvl.data.corpus``. A VOCABULARY is a ``vocab.txt``, a
-``tokenizer.json``, or a folder that holds one. Published rows stand below for comparison; they are of MIMIC-CXR's reports.
+CORPUS is a folder of Open-I's XML reports, a prepared dataset, or a file or folder of ``medvl.data.corpus``. A VOCABULARY is a
+``vocab.txt``, a ``tokenizer.json``, or a folder that holds one. Published rows stand below for comparison, of MIMIC-CXR's reports.
 """
 
 from __future__ import annotations

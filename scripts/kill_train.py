@@ -22,7 +22,10 @@ from safetensors.torch import load_file
 
 PATIENTS, SIZE = 16, 64
 SMALL = {  # each experiment in small, on one thread, in float32, with everything that is drawn
-    "quickstart": ["data=phantom", "batches.crop=48", "batches.batch_size=4", "training.steps={steps}", "model.dropout=0.1"],
+    "quickstart": [
+        *("data=phantom", "batches.crop=48", "batches.batch_size=4", "training.steps={steps}", "model.text.dropout=0.1"),
+        *("model.image.dropout=0.1", "model.image.drop_path=0.25", "training.losses.masked_weight=1.0", "training.mask_share=0.3"),
+    ],
     "rad_dino": [
         *("scale=phantom", "model.width=32", "model.depth=3", "model.heads=2", "model.patch_size=8", "model.image_size=32"),
         *("model.drop_path=0.3", "batches.crop=32", "batches.batch_size=4", "batches.samples.crops.local_crops=2"),

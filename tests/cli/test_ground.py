@@ -36,6 +36,7 @@ def words(folder, *more, phrases=SENTENCES):
     return ["ground", f"trained={folder}/model", f"image={folder}/film.png", f"phrases={json.dumps(phrases)}", "crop=64", *more]
 
 
+@pytest.mark.slow
 def test_the_page_shows_each_phrase_and_the_answer_its_highest_place(folder, tmp_path, capsys):
     main([*words(folder), f"out={tmp_path}/page.html", "--json"])
 
@@ -47,6 +48,7 @@ def test_the_page_shows_each_phrase_and_the_answer_its_highest_place(folder, tmp
     assert page.count("Where the model sees it") >= 2
 
 
+@pytest.mark.slow
 def test_a_film_before_is_shown_beside(folder, tmp_path, capsys):
     main([*words(folder, f"previous={folder}/film.png", "fit=pad"), f"out={tmp_path}/page.html"])
 
@@ -64,9 +66,10 @@ def test_a_plan_writes_nothing(folder, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("phrases", "more", "message"),
     [
-        (["effusion [SEP]"], [], "medvl ground, phrases: .*special token"),
+        (["effusion [SEP]"], [], "medvl ground: text 1 of 1 holds the special token"),
         ([""], [], "at least one text"),
         (SENTENCES, ["image=nowhere.png"], "nowhere.png: cannot be opened"),
+        (SENTENCES, ["fit=squash"], "no fit 'squash'"),
         (SENTENCES, ["crops=3"], "did you mean 'crop'"),
     ],
 )

@@ -12,6 +12,8 @@ from medvl.runtime.config import compose
 from medvl.training.run import train
 
 SMALL = {
+    "biovil": ["batches.crop=32"],
+    "biovil_t": ["batches.crop=32", "training.losses.parts=words", "training.losses.masked_weight=1.0"],
     "quickstart": ["batches.crop=32"],
     "rad_dino": ["training.probe=null", "validation.watch=val/loss", "validation.higher_is_better=false"],
 }

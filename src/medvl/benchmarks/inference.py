@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -165,7 +166,7 @@ class ImageTextInference:
         """Pixels (1, S, S) and the frame from the original."""
         if isinstance(image, (str, Path)):
             film = read_radiograph(image, self.intensity)
-            grey, frame = (film.pixels * 255).round().astype(np.uint8), film.frame
+            grey, frame = cv2.convertScaleAbs(film.pixels, alpha=255), film.frame  # rounds half to even
         else:
             grey = _grey(image)
             frame = Frame.identity((grey.shape[0], grey.shape[1]))

@@ -53,9 +53,7 @@ def _ground(config: DictConfig, page: Path) -> dict[str, Any]:
     write_page(
         page,
         title="Where the model sees it",
-        summary=[
-            f"{Path(config.image).name}, seen by {Path(config.trained)}: the cosine of each phrase with each place. Not for clinical use."
-        ],
+        summary=[f"{Path(config.image).name}, seen by {config.trained}: the cosine of each phrase with each place. Not for clinical use."],
         examples=[
             Example(phrase=phrase, image=films[0], similarity=map_, prior=films[1] if len(films) > 1 else None)
             for phrase, map_ in zip(phrases, maps, strict=True)

@@ -159,9 +159,9 @@ def leave_results(evaluations: Sequence[Evaluation], config: DictConfig, folder:
 def print_headlines(found: dict[str, Any], folder: Path) -> None:
     """The headline figures as a table, trained beside untrained."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("metric", "value", "95 % interval", "untrained", "n", box=None)
+    table = Table(Column("metric", overflow="fold"), "value", "95 % interval", "untrained", "n", box=None)
     for name, entry in found["metrics"].items():
         before = entry.get("untrained")
         beside = f"{_number(before['value'])} {_interval(before)}" if before else ""

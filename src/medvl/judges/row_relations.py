@@ -29,6 +29,8 @@ SAME_THING = (
     {"pleural_effusion", "blunted_costophrenic_angle"},
     {"pleural_scarring", "pleural_thickening"},
 )
+# Findings that readers take along with another: edema without congested vessels is not told.
+TAKEN_ALONG = {"pulmonary_edema": {"pulmonary_vascular_congestion"}}
 
 # Sites that say no more than that it is in the chest, or that one frontal film cannot tell.
 ANYWHERE = {"lung", "lung field", "pleura", "anterior", "posterior"}
@@ -41,8 +43,9 @@ ACUTE = (
 
 
 def covers(general: str, specific: str, vocabulary: Vocabulary) -> bool:
-    """Whether a concept is, implies, or is used for another that is or implies the general one."""
+    """Whether a concept is, implies, takes along, or is used for another that is or implies the general one."""
     names = {specific}.union(*(group for group in SAME_THING if specific in group))
+    names = names.union(*(TAKEN_ALONG.get(name, ()) for name in names))
     return any(vocabulary.is_a(name, general) for name in names)
 
 

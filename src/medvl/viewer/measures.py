@@ -53,6 +53,41 @@ MEANINGS: dict[str, tuple[str, str, float | None]] = {
         "How often the hottest point of the map lies in a box.",
         None,
     ),
+    "retrieval_image_to_text_recall_at_5": (
+        "Retrieval, report of a film, recall at 5",
+        "How often a film's own report, or one of the same words, is among the five nearest of the test reports.",
+        None,
+    ),
+    "retrieval_text_to_image_recall_at_5": (
+        "Retrieval, film of a report, recall at 5",
+        "How often a report's own film is among the five nearest of the test films.",
+        None,
+    ),
+    "sentence_similarity_accuracy": (
+        "Sentences about change, accuracy",
+        "Pairs told apart as paraphrase or contradiction by their cosine, at a threshold from other pairs (MS-CXR-T).",
+        None,
+    ),
+    "sentence_similarity_auroc": (
+        "Sentences about change, AUROC",
+        "The chance that a paraphrase is nearer than a contradiction. Chance is 0.5.",
+        0.5,
+    ),
+    "radnli_two_class_accuracy": (
+        "Inference between sentences, accuracy",
+        "Pairs told apart as entailment or contradiction by their cosine, at a threshold from other pairs (RadNLI).",
+        None,
+    ),
+    "radnli_two_class_auroc": (
+        "Inference between sentences, AUROC",
+        "The chance that an entailed sentence is nearer than a contradicted one. Chance is 0.5.",
+        0.5,
+    ),
+    "progression_P0_macro_accuracy": (
+        "Progression from two films, macro accuracy",
+        "Improving, stable or worsening, told from both films after fine-tuning on silver labels. Chance is one in three.",
+        1 / 3,
+    ),
 }
 """Metric → printed name, meaning, the value of chance. Others are printed under their own name."""
 
