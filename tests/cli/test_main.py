@@ -42,7 +42,7 @@ def test_an_unknown_verb_names_the_nearest():
         (["train", "experiment=quickstart", "training.stps=3"], "medvl train: train has no key 'training.stps' — did you mean 'steps'?"),
         (["phantom"], "medvl phantom: missing values: out"),
         (["prepare", "data=mimic_cxr"], "medvl prepare: data/mimic-cxr does not exist"),
-        (["evaluate", "benchmark=zero_shot", "data=mimic_cxr", "trained=nowhere"], "medvl evaluate: data/prepared"),
+        (["evaluate", "benchmark=zero_shot", "data=mimic_cxr", "trained=nowhere"], "medvl evaluate: nowhere/model.safetensors"),
         (["data", "verfy"], "medvl data: there is no verb 'verfy' — did you mean 'verify'?"),
     ],
 )

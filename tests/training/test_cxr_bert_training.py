@@ -1,4 +1,7 @@
-"""Text pre-training: phases I and II learn, resume exactly, hand over vocabulary and weights, and train over two processes as in one."""
+"""Text pre-training: phases I and II learn, resume exactly, hand over vocabulary and weights, and train over two processes as in one.
+
+The learning rate is small there, because Adam's first steps turn rounding in gradients near zero into whole steps.
+"""
 
 import json
 import multiprocessing
@@ -103,7 +106,7 @@ def test_phase_one_and_two_lower_their_losses_and_hand_over(folder, tmp_path):
     facts = second.prepare(tmp_path / "II", data(folder, "II"))
     assert same_weights(second.model, load_cxr_bert(tmp_path / "I" / "model"))
     assert (tmp_path / "II" / "tokenizer.json").read_text() == (tmp_path / "I" / "tokenizer.json").read_text()
-    assert facts["fertility"]["words"] == pytest.approx(18.0)  # 13 of the findings, 3 of the impression; numbers count as words
+    assert facts["fertility"]["words"] == pytest.approx(16.0)  # 13 of the findings, 3 of the impression, full stops among them
     record, trainer = fit(second, data(folder, "II"), tmp_path / "II", validate=True)
     second.export(tmp_path / "II" / "model")
 
@@ -131,7 +134,7 @@ def run_rank(rank, port, folder, out):
     facts = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": 2, "RANK": rank, "LOCAL_RANK": rank}
     os.environ.update({name: str(value) for name, value in {**facts, "TORCHELASTIC_RUN_ID": "test"}.items()})
     for phase in SAMPLES:
-        module = training(phase, dropout=0.0, learning_rate=1e-3)
+        module = training(phase, dropout=0.0, learning_rate=2e-4)
         record, _ = fit(module, data(folder, phase), out / phase, processes=2)
         weights = torch.cat([tensor.flatten() for tensor in module.state_dict().values()]).tolist()
         (out / f"{phase}-{rank}.json").write_text(json.dumps({"losses": record.losses, "samples": record.samples, "weights": weights}))
@@ -153,7 +156,7 @@ def test_two_processes_train_as_one(folder, tmp_path):
         process.kill()
 
     for phase in SAMPLES:
-        module = training(phase, dropout=0.0, learning_rate=1e-3)
+        module = training(phase, dropout=0.0, learning_rate=2e-4)
         single, _ = fit(module, data(folder, phase), tmp_path / f"single-{phase}")
         first, second = (json.loads((tmp_path / f"{phase}-{rank}.json").read_text()) for rank in range(2))
         assert [a + b for a, b in zip(first["samples"], second["samples"], strict=True)] == single.samples

@@ -84,7 +84,8 @@ class ImageSource(Protocol):
 class RegisteredPriors:
     """Prior films, each registered once to the current film that asks for it.
 
-    The maps stay in memory (48 bytes each), in every loading process for itself.
+    The first request costs about 0.1 s (rigid) or 0.15 s (affine) of one core, half of it at a side of 64. The maps stay in memory
+    (48 bytes each), in every loading process for itself: keep the workers of a loader (``persistent_workers``), or register before.
 
     Args:
         images: where the films are.

@@ -9,29 +9,33 @@ before the next. Memory is that of one chunk, the embeddings and the loss; the p
     loss = info_nce(gather_with_gradient(global_) @ …, temperature=model.temperature)
     loss.backward()                                                                # or returned from training_step
 
-Departure: in the paper's code the second pass is the caller's, step by step with its own backward and ``no_sync``. Here it is part of the
-graph, as activation checkpoints of whole chunks, so that everything around stays as it is: Lightning's automatic optimisation, clipping,
-autocast and gradient scaling, losses with parameters of their own (temperature), other losses in the same step, gathering over ranks.
-Autograd adds the chunks' gradients up before it hands them to a parameter, so DDP reduces once a step, with ``find_unused_parameters``
-off; ``no_sync`` is not needed.
+Departure: in the paper's code the second pass is the caller's, chunk by chunk with backward and ``no_sync``. Here it is the backward of
+one autograd function, whose inputs are the parameters that the first pass reached and whose outputs are the embeddings. So everything
+around stays as it is: Lightning's automatic optimisation, clipping, autocast and gradient scaling, losses with parameters of their own
+(temperature), other losses in the same step, gathering over ranks. A parameter gets its gradient once, summed over chunks, so DDP reduces
+once a step, with ``find_unused_parameters`` off; ``no_sync`` is not needed. ``torch.utils.checkpoint`` over chunks would compute the same;
+it keeps every chunk's graph between the passes, small things that split the heap on a CPU, and misses the CUDA state of a chunk of texts.
 
 What it asks of ``embed``: rows of a chunk must not depend on its other rows. Batch norm in training mode does: it sees a chunk instead of
 the batch, and moves its running statistics twice; keep it in eval mode or use a norm that is free of the batch. Draws by torch's default
 generators (dropout, drop path) are replayed, on the CPU and the current CUDA device; draws from elsewhere belong outside of ``embed``.
+Gradients reach parameters, not what a chunk holds; there is no second derivative.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
+from torch.autograd.graph import get_gradient_edge
 
 Chunk = TypeVar("Chunk")
 Outputs = TypeVar("Outputs", bound=tuple[Tensor, ...])
+DEVICES = "cpu", "cuda"  # whose autocast and random state are those of the first pass
 
 
 def embed_in_chunks(embed: Callable[[Chunk], Outputs], chunks: Sequence[Chunk]) -> Outputs:
@@ -52,14 +56,13 @@ def embed_in_chunks(embed: Callable[[Chunk], Outputs], chunks: Sequence[Chunk]) 
     """
     if not chunks:
         raise ValueError("there is no chunk to embed")
-    if len(chunks) == 1 or not torch.is_grad_enabled():
-        parts = [embed(chunk) for chunk in chunks]
+    if len(chunks) > 1 and torch.is_grad_enabled():
+        passes = _Passes(embed, chunks)
+        kind, whole = passes.first()
+        whole = _Embeddings.apply(passes, whole, *passes.parameters)
     else:
-        parts = [_embed_again_in_backward(embed, chunks, number) for number in range(len(chunks))]
-    for number, part in enumerate(parts):
-        _check(part, parts[0], number)
-    whole = [torch.cat(tensors) for tensors in zip(*parts, strict=True)]
-    kind: Any = type(parts[0])
+        parts = [embed(chunk) for chunk in chunks]
+        kind, whole = type(parts[0]), _joined(parts)
     return kind._make(whole) if hasattr(kind, "_make") else kind(whole)
 
 
@@ -84,44 +87,113 @@ def _has_rows(value: Any) -> bool:
     return isinstance(value, (list, tuple)) or (isinstance(value, Tensor) and value.dim() > 0)
 
 
-def _embed_again_in_backward(embed: Callable[[Chunk], Outputs], chunks: Sequence[Chunk], number: int) -> Outputs:
-    contexts = nullcontext(), _Replay()
-    options: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False, "context_fn": lambda: contexts}
-    return checkpoint(lambda: embed(chunks[number]), **options)
+class _Passes(Generic[Chunk, Outputs]):
+    """The first pass, which notes what each chunk drew and which parameters it reached, and the second."""
+
+    def __init__(self, embed: Callable[[Chunk], Outputs], chunks: Sequence[Chunk]) -> None:
+        self.embed, self.chunks = embed, chunks
+        self.states: list[_State] = []
+        self.parameters: list[Tensor] = []
+        self.differentiable: list[bool] = []
+
+    def first(self) -> tuple[Any, tuple[Tensor, ...]]:
+        """The type of a chunk's outputs, and the outputs of all chunks, without a graph."""
+        parts, reached = [], {}
+        for number in range(len(self.chunks)):
+            self.states.append(_state())
+            outputs = self.embed(self.chunks[number])
+            kind, learns = type(outputs), [tensor.requires_grad for tensor in outputs]
+            self.differentiable = [a or b for a, b in zip(learns, self.differentiable or learns, strict=True)]
+            reached.update({id(leaf): leaf for leaf in _leaves(outputs)})
+            parts.append(tuple(tensor.detach().clone() for tensor in outputs))  # not a view of something large
+        self.parameters = list(reached.values())
+        return kind, _joined(parts)
+
+    def second(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Gradients of the embeddings → gradients of the parameters; one chunk's graph at a time."""
+        totals: list[Tensor | None] = [None] * len(self.parameters)
+        start = 0
+        for number, state in enumerate(self.states):
+            with _as_it_was(state):
+                outputs = self.embed(self.chunks[number])
+            rows = slice(start, start := start + len(outputs[0]))
+            pairs = [(x, g[rows]) for x, g in zip(outputs, gradients, strict=True) if g is not None and x.requires_grad]
+            if pairs:
+                found = torch.autograd.grad([x for x, _ in pairs], self.parameters, [g for _, g in pairs], allow_unused=True)
+                totals = [a if b is None else b if a is None else a + b for a, b in zip(totals, found, strict=True)]
+        return totals
 
 
-class _Replay:
-    """A context, any number of times, in which torch draws what it draws from the moment that this is made.
+class _Embeddings(torch.autograd.Function):
+    """The outputs of the first pass as a function of the parameters; its backward is the second pass."""
 
-    The checkpoint's own way looks for devices among its tensor arguments; a chunk may be a list of texts.
-    """
+    @staticmethod
+    def forward(context: Any, passes: _Passes[Any, Any], whole: tuple[Tensor, ...], *parameters: Tensor) -> tuple[Tensor, ...]:
+        context.passes = passes
+        context.set_materialize_grads(False)
+        context.mark_non_differentiable(*(x for x, learns in zip(whole, passes.differentiable, strict=True) if not learns))
+        return whole
 
-    def __init__(self) -> None:
-        self.then = _random_states()
-
-    def __enter__(self) -> None:
-        self.now = _random_states()
-        _set_random_states(self.then)
-
-    def __exit__(self, *error: object) -> None:
-        _set_random_states(self.now)
-
-
-def _random_states() -> tuple[Tensor, Tensor | None]:
-    """States of the default generators of the CPU and of the current CUDA device, if there is one in use."""
-    return torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        return None, None, *context.passes.second(gradients)
 
 
-def _set_random_states(states: tuple[Tensor, Tensor | None]) -> None:
-    cpu, cuda = states
-    torch.set_rng_state(cpu)
-    if cuda is not None:
-        torch.cuda.set_rng_state(cuda)
+def _joined(parts: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """The outputs of all chunks, one after the other."""
+    for number, part in enumerate(parts):
+        if not isinstance(part, tuple):
+            raise ValueError(f"embed must return a tuple of tensors, got {type(part).__name__}")
+        if [tensor.shape[1:] for tensor in part] != [tensor.shape[1:] for tensor in parts[0]]:
+            shapes = [[tuple(tensor.shape) for tensor in outputs] for outputs in (parts[0], part)]
+            raise ValueError(f"the outputs of chunks 0 and {number} do not fit together: {shapes[0]} and {shapes[1]}")
+    return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
 
-def _check(part: Any, first: tuple[Tensor, ...], number: int) -> None:
-    if not isinstance(part, tuple):
-        raise ValueError(f"embed must return a tuple of tensors, got {type(part).__name__}")
-    if [tensor.shape[1:] for tensor in part] != [tensor.shape[1:] for tensor in first]:
-        ours, theirs = ([tuple(tensor.shape) for tensor in outputs] for outputs in (part, first))
-        raise ValueError(f"the outputs of chunks 0 and {number} do not fit together: {theirs} and {ours}")
+def _leaves(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """The parameters that outputs were computed from: the ends of their graph."""
+    waiting = [get_gradient_edge(tensor).node for tensor in outputs if tensor.requires_grad]
+    seen, found = set(waiting), []
+    while waiting:
+        node = waiting.pop()
+        if node.name() == "torch::autograd::AccumulateGrad":
+            found.append(node.variable)  # type: ignore[attr-defined]
+        new = {parent for parent, _ in node.next_functions if parent is not None} - seen
+        seen |= new
+        waiting += new
+    return found
+
+
+class _State(NamedTuple):
+    """Random states (None: no such device in use) and autocast settings of ``DEVICES``."""
+
+    cpu: Tensor
+    cuda: Tensor | None
+    autocast: list[dict[str, Any]]
+
+
+def _state() -> _State:
+    cached = torch.is_autocast_cache_enabled()
+    autocast = [{"dtype": torch.get_autocast_dtype(device), "enabled": torch.is_autocast_enabled(device)} for device in DEVICES]
+    cuda = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
+    return _State(torch.get_rng_state(), cuda, [{**settings, "cache_enabled": cached} for settings in autocast])
+
+
+@contextmanager
+def _as_it_was(state: _State) -> Iterator[None]:
+    """With gradients, autocast and random numbers as they were then; after it, random numbers go on as if nothing had been drawn."""
+    now = _state()
+    on_cpu, on_cuda = (torch.autocast(device, **settings) for device, settings in zip(DEVICES, state.autocast, strict=True))
+    try:
+        _set_random(state)
+        with torch.enable_grad(), on_cpu, on_cuda:
+            yield
+    finally:
+        _set_random(now)
+
+
+def _set_random(state: _State) -> None:
+    torch.set_rng_state(state.cpu)
+    if state.cuda is not None:
+        torch.cuda.set_rng_state(state.cuda)
