@@ -19,7 +19,10 @@ from medvl.data.progression_samples import ProgressionPair
 from medvl.data.transforms import Augmentation
 from medvl.geometry import Frame
 from medvl.metrics.progression import CLASSES
+from medvl.models.biovil_t import BioVilTImageModel
+from medvl.models.resnet import SmallResNet
 from medvl.runtime.config import compose, instantiate
+from medvl.runtime.errors import UserError
 
 SIZE = 8
 FINDINGS = ("edema", "consolidation")
@@ -199,14 +202,52 @@ def test_the_figure_is_the_mean_over_seeds(world):
     assert found.per_finding["progression_P0_macro_accuracy"]["edema"]["value"] == pytest.approx(np.mean(by_seed))
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_the_encoder_learns_unless_it_is_frozen(world, frozen):
+@pytest.mark.parametrize("learn", ["encoder", "head"])
+def test_the_encoder_learns_unless_it_is_held(world, learn):
     images, train, _, _ = world
     model = Model()
 
-    classifier, _ = tuning(steps=5, frozen=frozen).fine_tune(model.image, PairImages(images, SIZE), "temporal", FINDINGS, train, 0)
+    classifier, _ = tuning(steps=5, learn=learn).fine_tune(model.image, PairImages(images, SIZE), "temporal", FINDINGS, train, 0)
 
-    assert torch.equal(classifier.encoder.scale, model.image.scale) == frozen
+    assert torch.equal(classifier.encoder.scale, model.image.scale) == (learn == "head")
+
+
+def small_biovil_t():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        trunk = SmallResNet((8, 8, 8, 16))
+        return BioVilTImageModel(trunk, projection_size=4, width=8, heads=2, blocks=1, drop_path=0.0).eval()
+
+
+def test_the_change_learns_on_static_maps_that_are_held(world):
+    images, train, _, _ = world
+    encoder = small_biovil_t()
+
+    classifier, _ = tuning(steps=5, learn="change").fine_tune(encoder, PairImages(images, 16), "temporal", FINDINGS, train[:20], 0)
+
+    learned, before = classifier.encoder.state_dict(), encoder.state_dict()
+    changed = {name for name in before if not torch.equal(learned[name], before[name])}
+    assert any("vit_pooler" in name for name in changed)
+    assert not [name for name in changed if name.startswith(("encoder.encoder.", "encoder.backbone_to_vit."))]
+
+
+@pytest.mark.parametrize("arm", ["current", "concatenated", "temporal"])
+def test_kept_static_maps_give_what_the_films_give(world, arm):
+    images, train, _, test = world
+    model = SimpleNamespace(image=small_biovil_t())
+    pairs = (PairImages(images, 16), arm, FINDINGS, train[:20], [], test[:7])
+
+    kept = tuning(steps=3, learn="change").predict(model, *pairs)
+    anew = tuning(steps=3, learn="change", augmentation=Augmentation(area=(1, 1), aspect=(1, 1), brightness=0, contrast=0)).predict(
+        model, *pairs
+    )
+
+    assert np.allclose(kept.of_arm(), anew.of_arm(), atol=1e-5)
+
+
+def test_a_static_encoder_has_no_change_to_learn(world):
+    with pytest.raises(UserError, match=r"learn=change needs a multi-image encoder .* got ChangeEncoder"):
+        benchmark(tuning(learn="change")).evaluate(Model(), *world)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import weakref
 import lightning
 import pytest
 import torch
-from small_pair import Embeddings, Pair, assert_same, gradients, nearly, pairs, step
+from small_pair import WIDTH, Embeddings, Pair, assert_same, gradients, nearly, pairs, step
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -75,21 +75,29 @@ def test_dropout_is_replayed():
     assert all(nearly(gradient, 2 * plain[name]) for name, gradient in gradients(model).items())
 
 
-def test_autocast_is_entered_again():
-    model, batch = Pair(), pairs(12)
+def embedded_under_autocast(model, chunk):
     with torch.autocast("cpu", torch.bfloat16):
-        _, patches, words = (torch.cat(parts) for parts in zip(*map(model.embed, split_batch(batch, 4)), strict=True))
-        (patches.float().mean() + words.float().square().mean()).backward()
+        return model.embed(chunk)
+
+
+def test_autocast_is_entered_again_and_leaves_nothing_behind():
+    """The plain step casts the weights anew for each chunk: then its sums over chunks are of float32, too."""
+    model, batch = Pair(), pairs(12)
+    parts = [embedded_under_autocast(model, chunk) for chunk in split_batch(batch, 4)]
+    _, patches, words = (torch.cat(outputs) for outputs in zip(*parts, strict=True))
+    (patches.float().mean() + words.float().square().mean()).backward()
     plain = gradients(model)
     model.zero_grad()
 
     with torch.autocast("cpu", torch.bfloat16):
         _, patches, words = embed_in_chunks(model.embed, split_batch(batch, 4))
         loss = patches.float().mean() + words.float().square().mean()
+        after = model.mix(torch.ones(1, WIDTH))
     loss.backward()  # outside of autocast, as Lightning does
 
     assert patches.dtype == torch.bfloat16
     assert all(nearly(gradient, plain[name]) for name, gradient in gradients(model).items())
+    assert torch.autograd.grad(after.float().sum(), model.mix.bias)[0].tolist() == [1.0] * WIDTH  # a cast weight still knows its parameter
 
 
 def test_a_loss_that_is_scaled_scales_what_reaches_the_chunks():
@@ -112,6 +120,32 @@ def test_another_loss_in_the_same_step_adds_up():
     (model(batch) + model.text.weight.square().mean()).backward()
 
     assert all(nearly(gradient, plain[name]) for name, gradient in gradients(model).items())
+
+
+def test_a_part_that_only_some_chunks_use_learns_from_them():
+    model, batch = Pair(), pairs(12)
+
+    def embed(chunk):
+        image, patches, words = model.embed(chunk)
+        return (
+            (image * model.log_temperature if chunk["tokens"][0, 0] == batch["tokens"][4, 0] else image),
+            words.detach(),
+            patches[:, 0, 0] > 0,
+        )
+
+    image, words, mask = (torch.cat(parts) for parts in zip(*map(embed, split_batch(batch, 4)), strict=True))
+    (image * words[:, 0] * mask[:, :1]).mean().backward()
+    plain = gradients(model)
+    model.zero_grad()
+
+    image, words, mask = embed_in_chunks(embed, split_batch(batch, 4))
+    (image * words[:, 0] * mask[:, :1]).mean().backward()
+
+    assert plain["log_temperature"].abs() > 1e-4
+    assert not words.requires_grad
+    assert mask.dtype == torch.bool
+    assert all(nearly(gradient, plain[name]) for name, gradient in gradients(model).items())
+    assert gradients(model).keys() == plain.keys()
 
 
 def test_frozen_parts_stay_frozen():
@@ -180,7 +214,7 @@ def test_memory_is_that_of_a_chunk_whatever_the_batch():
 
     assert large - small <= 3 * 960 * 4 * 4  # 960 more embeddings, their concatenation and its gradient
     assert large < 1.2 * small
-    assert peak(1024, 1024) > 6 * large
+    assert peak(1024, 1024) > 5 * large
 
 
 class Training(lightning.LightningModule):

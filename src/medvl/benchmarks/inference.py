@@ -166,7 +166,7 @@ class ImageTextInference:
         """Pixels (1, S, S) and the frame from the original."""
         if isinstance(image, (str, Path)):
             film = read_radiograph(image, self.intensity)
-            grey, frame = cv2.convertScaleAbs(film.pixels, alpha=255), film.frame  # rounds half to even
+            grey, frame = np.asarray(cv2.convertScaleAbs(film.pixels, alpha=255), np.uint8), film.frame  # rounds half to even
         else:
             grey = _grey(image)
             frame = Frame.identity((grey.shape[0], grey.shape[1]))

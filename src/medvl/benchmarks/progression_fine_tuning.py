@@ -9,8 +9,9 @@ all findings at once, each pair counting for those findings that it has a label 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch.nn.functional import cross_entropy
 
 from medvl.benchmarks.embedding import device_of
 from medvl.benchmarks.progression_films import Arm, Condition, Films, PairImages, conditions_of, encode_pairs
-from medvl.benchmarks.progression_heads import PairClassifier, Pooling, ProgressionHead
+from medvl.benchmarks.progression_heads import Learn, PairClassifier, Pooling, ProgressionHead, static_films
 from medvl.benchmarks.progression_pairs import UNLABELLED, targets
 from medvl.benchmarks.progression_protocols import Predictions, softmax_of
 from medvl.data.progression_samples import ProgressionPair
@@ -41,7 +42,8 @@ class FineTuning:
         seeds: one classifier each: its head, its order, its draws.
         steps, batch_size: of the optimiser; pairs in a step.
         learning_rate, head_learning_rate, weight_decay, warmup_steps: of AdamW on the encoder and on the head, with half a cosine.
-        frozen: learn the head alone.
+        learn: ``encoder`` and head; ``change``, what reads the static maps of both films, and head; or the ``head`` alone. Without
+            augmentation the static maps are computed once and kept in memory: 2 · C · h · w numbers a pair.
         pooling, hidden, dropout: see ``ProgressionHead``.
         balance: ``weights`` of the loss inverse to each finding's class counts; ``sampling`` draws finding and class before the pair.
         swap: share of training pairs shown with current and previous film exchanged and the label reversed.
@@ -57,7 +59,7 @@ class FineTuning:
     head_learning_rate: float = 1e-3
     weight_decay: float = 0.01
     warmup_steps: int = 50
-    frozen: bool = False
+    learn: Learn = "encoder"
     pooling: Pooling = "mean"
     hidden: int = 128
     dropout: float = 0.1
@@ -86,12 +88,15 @@ class FineTuning:
     ) -> Predictions:
         """Fine-tune ``model.image`` for one arm with each seed; see ``ProgressionProtocol.predict``. The model itself stays as it is."""
         asked = [*test, *validation]
+        kept = self._static(model.image, images, arm, train) if self.learn == "change" and self.augmentation is None else None
+        shown = self._static(model.image, images, arm, asked) if self.learn == "change" else None
         by_seed: list[dict[Condition, NDArray[np.float64]]] = []
         losses = []
         for seed in self.seeds:
-            classifier, loss = self.fine_tune(model.image, images, arm, findings, train, seed)
+            classifier, loss = self.fine_tune(model.image, images, arm, findings, train, seed, kept=kept)
             losses.append(loss)
-            by_seed.append({condition: self._read(classifier, images, asked, condition) for condition in conditions_of(arm)})
+            batches = partial(_slices, shown, images.batch_size) if shown is not None else partial(images.batches, asked, arm)
+            by_seed.append({condition: self._read(classifier, batches(), condition) for condition in conditions_of(arm)})
         together = {condition: np.stack([seed[condition] for seed in by_seed]) for condition in by_seed[0]}
         return Predictions(
             arm,
@@ -101,9 +106,21 @@ class FineTuning:
         )
 
     def fine_tune(
-        self, encoder: nn.Module, images: PairImages, arm: Arm, findings: Sequence[str], train: Sequence[ProgressionPair], seed: int
+        self,
+        encoder: nn.Module,
+        images: PairImages,
+        arm: Arm,
+        findings: Sequence[str],
+        train: Sequence[ProgressionPair],
+        seed: int,
+        *,
+        kept: Films | None = None,
     ) -> tuple[PairClassifier, float]:
-        """A classifier of one arm, in evaluation mode, and its mean loss over the last tenth of the steps."""
+        """A classifier of one arm, in evaluation mode, and its mean loss over the last tenth of the steps.
+
+        Args:
+            kept: static maps of the training pairs, where these do not learn.
+        """
         truth = torch.from_numpy(targets(train, findings))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -114,10 +131,16 @@ class FineTuning:
             losses: list[float] = []
             for step in range(self.steps):
                 rows, epoch = self._rows(truth, seed, step)
-                films = images.films([train[row] for row in rows], arm, augmentation=self.augmentation, seed=seed, epoch=epoch)
+                if kept is not None:
+                    films = Films(*(tensor[rows] for tensor in kept))
+                else:
+                    films = images.films([train[row] for row in rows], arm, augmentation=self.augmentation, seed=seed, epoch=epoch)
                 films, labels = self._drawn(films, truth[rows], arm, seed, step)
                 torch.manual_seed(seed * 1_000_003 + step)  # dropout is a function of (seed, step)
-                loss = _loss(self._logits(classifier, films.to(device)), labels.to(device), weights)
+                films = films.to(device)
+                if self.learn == "change" and kept is None:
+                    films = static_films(encoder, films)
+                loss = _loss(self._logits(classifier, films), labels.to(device), weights)
                 loss.backward()
                 for group in groups:
                     group["optimizer"].step()
@@ -140,7 +163,7 @@ class FineTuning:
         with torch.no_grad():
             maps = encode_pairs(encoder, arm, images.films(train[:1], arm).to(device))
         head = ProgressionHead(maps[0].shape[1], len(maps), len(findings), pooling=self.pooling, hidden=self.hidden, dropout=self.dropout)
-        return PairClassifier(copy.deepcopy(encoder), arm, head, frozen=self.frozen).to(device).train()
+        return PairClassifier(copy.deepcopy(encoder), arm, head, learn=self.learn).to(device).train()
 
     def _optimizers(self, classifier: PairClassifier) -> list[dict[str, Any]]:
         """Encoder and head, each at its own rate."""
@@ -181,18 +204,31 @@ class FineTuning:
         has_previous = films.has_previous & (dropped >= self.prior_dropout) if arm == "temporal" else films.has_previous
         return Films(current, previous, has_previous), labels
 
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed")
+
     def _logits(self, classifier: PairClassifier, films: Films) -> Tensor:
-        with torch.autocast(films.current.device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
+        with self._autocast(films.current.device):
             return classifier(films).float()
 
+    def _static(self, encoder: nn.Module, images: PairImages, arm: Arm, pairs: Sequence[ProgressionPair]) -> Films:
+        """The static maps of all pairs in evaluation's crop, on the CPU."""
+        device = device_of(encoder)
+        with self._autocast(device):
+            parts = [static_films(encoder, films.to(device)).to(torch.device("cpu")) for films in images.batches(pairs, arm)]
+        return Films(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
     @torch.inference_mode()
-    def _read(
-        self, classifier: PairClassifier, images: PairImages, pairs: Sequence[ProgressionPair], condition: Condition
-    ) -> NDArray[np.float64]:
+    def _read(self, classifier: PairClassifier, batches: Iterable[Films], condition: Condition) -> NDArray[np.float64]:
         """Probabilities (N, F, 3) under one condition."""
         device = device_of(classifier)
-        batches = images.batches(pairs, classifier.arm)
         return np.concatenate([softmax_of(self._logits(classifier, films.to(device).shown(condition))) for films in batches])
+
+
+def _slices(films: Films, size: int) -> Iterator[Films]:
+    """Batches of many pairs."""
+    for start in range(0, len(films.current), size):
+        yield Films(*(tensor[start : start + size] for tensor in films))
 
 
 def _class_weights(truth: Tensor) -> Tensor:

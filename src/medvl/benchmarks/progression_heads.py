@@ -13,15 +13,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from medvl.benchmarks.progression_films import Arm, Films, encode_pairs
+from medvl.runtime.errors import UserError
 
 Pooling = Literal["mean", "attention"]
+Learn = Literal["encoder", "change", "head"]
 CLASS_COUNT = 3
 
 
@@ -69,27 +71,46 @@ class PairClassifier(nn.Module):
     """An image encoder with a head.
 
     Args:
-        encoder: the image model; ``frozen`` keeps it in evaluation mode and without gradient.
+        encoder: the image model.
         arm: what of a pair it sees.
         head: reads the encoder's patches.
+        learn: ``encoder`` and head; ``change``, what reads the pair's static maps, and head; or the ``head`` alone. The rest is held,
+            without gradient and in evaluation mode.
     """
 
-    def __init__(self, encoder: nn.Module, arm: Arm, head: ProgressionHead, *, frozen: bool = False) -> None:
+    def __init__(self, encoder: Any, arm: Arm, head: ProgressionHead, *, learn: Learn = "encoder") -> None:
         super().__init__()
-        self.encoder, self.arm, self.head, self.frozen = encoder.requires_grad_(not frozen), arm, head, frozen
+        self.encoder, self.arm, self.head, self.learn = encoder, arm, head, learn
+        self._held: tuple[nn.Module, ...] = {"encoder": (), "change": getattr(encoder, "static_modules", ()), "head": (encoder,)}[learn]
+        for module in self._held:
+            module.requires_grad_(False)
 
     def train(self, mode: bool = True) -> PairClassifier:
-        """As ``nn.Module.train``; a frozen encoder stays in evaluation mode."""
+        """As ``nn.Module.train``; what is held stays in evaluation mode."""
         super().train(mode)
-        if self.frozen:
-            self.encoder.eval()
+        for module in self._held:
+            module.eval()
         return self
 
     def forward(self, films: Films) -> Tensor:
-        """Films of B pairs → logits (B, F, 3)."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            maps = encode_pairs(self.encoder, self.arm, films)
+        """B pairs → logits (B, F, 3): films, or with ``learn="change"`` their ``static_films``."""
+        reader = self.encoder.from_static if self.learn == "change" else self.encoder
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.learn != "head"):
+            maps = encode_pairs(reader, self.arm, films)
         return self.head(maps)
+
+
+@torch.no_grad()
+def static_films(encoder: Any, films: Films) -> Films:
+    """The films' static maps (B, C, h, w) in their place.
+
+    Raises:
+        UserError: if the encoder cannot tell what one film shows from what changed.
+    """
+    if not hasattr(encoder, "encode_static"):
+        raise UserError(f"learn=change needs a multi-image encoder such as BioViL-T's, got {type(encoder).__name__}; use learn=head")
+    maps = encoder.encode_static(torch.cat([films.current, films.previous]))
+    return Films(maps[: len(films.current)], maps[len(films.current) :], films.has_previous)
 
 
 def _uniform(findings: int, inputs: int, outputs: int) -> nn.Parameter:

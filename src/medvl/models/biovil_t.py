@@ -153,16 +153,23 @@ class BioVilTImageModel(nn.Module):
             ValueError: if both forms of the previous films are given, or one does not fit the current films in shape.
         """
         present = _present(current, previous, has_previous, previous_features)
-        before: Tensor | None = None
-        if previous is not None:
-            static, before = self._both(current, previous, present)
-        else:
-            static = self.encode_static(current)
-            if previous_features is not None:
-                before = previous_features[present].to(static.dtype)
+        if previous is None:
+            return self.from_static(self.encode_static(current), previous_features, has_previous)
+        static, before = self._both(current, previous, present)
+        return project(torch.cat([static, self._change(static, before, present)], dim=1), self.projector)
+
+    def from_static(self, static: Tensor, previous_features: Tensor | None = None, has_previous: Tensor | None = None) -> ImageModelOutput:
+        """``forward`` from static maps of the current films, (B, width, h, w), as ``encode_static`` gives them; arguments as there."""
+        present = _present(static, None, has_previous, previous_features)
+        before = None if previous_features is None else previous_features[present].to(static.dtype)
         if before is not None and before.shape[1:] != static.shape[1:]:
             raise ValueError(f"previous_features are {tuple(before.shape[1:])} a film, the current films' {tuple(static.shape[1:])}")
         return project(torch.cat([static, self._change(static, before, present)], dim=1), self.projector)
+
+    @property
+    def static_modules(self) -> tuple[nn.Module, ...]:
+        """What ``encode_static`` is made of."""
+        return self.encoder.encoder, self.encoder.backbone_to_vit
 
     def encode_static(self, pixels: Tensor) -> Tensor:
         """What one film shows, whatever stands beside it: (B, 1 or 3, H, W) → (B, width, h, w); may be kept for ``previous_features``."""

@@ -113,15 +113,23 @@ class _Passes(Generic[Chunk, Outputs]):
         """Gradients of the embeddings → gradients of the parameters; one chunk's graph at a time."""
         totals: list[Tensor | None] = [None] * len(self.parameters)
         start = 0
-        for number, state in enumerate(self.states):
-            with _as_it_was(state):
-                outputs = self.embed(self.chunks[number])
-            rows = slice(start, start := start + len(outputs[0]))
-            pairs = [(x, g[rows]) for x, g in zip(outputs, gradients, strict=True) if g is not None and x.requires_grad]
-            if pairs:
-                found = torch.autograd.grad([x for x, _ in pairs], self.parameters, [g for _, g in pairs], allow_unused=True)
-                totals = [a if b is None else b if a is None else a + b for a, b in zip(totals, found, strict=True)]
+        for number in range(len(self.chunks)):
+            start += self._back_propagate(number, gradients, start, totals)
         return totals
+
+    def _back_propagate(self, number: int, gradients: Sequence[Tensor | None], start: int, totals: list[Tensor | None]) -> int:
+        """Add one chunk's gradients to the totals; its number of rows. A function, so that nothing of the chunk is left after it."""
+        with _as_it_was(self.states[number]):
+            outputs = self.embed(self.chunks[number])
+        rows = slice(start, start + len(outputs[0]))
+        pairs = [(x, g[rows]) for x, g in zip(outputs, gradients, strict=True) if g is not None and x.requires_grad]
+        if pairs:
+            found = torch.autograd.grad([x for x, _ in pairs], self.parameters, [g for _, g in pairs], allow_unused=True)
+            for place, gradient in enumerate(found):
+                total = totals[place]
+                if gradient is not None:  # the first is copied, for it may share memory with another
+                    totals[place] = gradient.clone() if total is None else total.add_(gradient)
+        return len(outputs[0])
 
 
 class _Embeddings(torch.autograd.Function):
