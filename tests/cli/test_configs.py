@@ -14,7 +14,7 @@ EXPERIMENTS = {  # name → parameters at full size
     "biovil_t": 25_300_928 + 109_629_498 + 1,
     "cxr_bert": 109_629_498,
     "cxr_bert_general": 109_629_498,
-    "quickstart": 2_136_513,
+    "quickstart": 2_498_497,
     "rad_dino": 86_580_480,
     "scaling_laws": 86_580_480,
 }

@@ -5,7 +5,7 @@ import weakref
 import lightning
 import pytest
 import torch
-from small_pair import WIDTH, Embeddings, Pair, assert_same, gradients, nearly, pairs, step
+from small_pair import WIDTH, WORDS, Embeddings, Pair, assert_same, gradients, nearly, pairs, step
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -148,6 +148,23 @@ def test_a_part_that_only_some_chunks_use_learns_from_them():
     assert gradients(model).keys() == plain.keys()
 
 
+def test_outputs_may_differ_in_rows():
+    """Such as the words of all texts one after the other."""
+    model, batch = Pair(), pairs(12)
+
+    def embed(chunk):
+        return model.embed(chunk).image, model.embed(chunk).words.flatten(0, 1)
+
+    weights = torch.linspace(-1, 1, 12 * WORDS)[:, None]
+    (embed(batch)[1] * weights).mean().backward()
+    plain = gradients(model)
+    model.zero_grad()
+    (embed_in_chunks(embed, split_batch(batch, 5))[1] * weights).mean().backward()
+
+    assert gradients(model).keys() == plain.keys()  # none for the images, which no loss reads
+    assert all(nearly(gradient, plain[name]) for name, gradient in gradients(model).items())
+
+
 def test_frozen_parts_stay_frozen():
     model, batch = Pair(chunk=4), pairs(12)
     model.image.requires_grad_(False)
@@ -253,7 +270,9 @@ def test_chunks_that_do_not_fit_together_are_refused():
     with pytest.raises(ValueError, match=r"chunks 0 and 1 do not fit together: .*\(4, 5, 6\).* and .*\(4, 3, 6\)"):
         embed_in_chunks(model.embed, [batch, shorter])
     with pytest.raises(ValueError, match="tuple of tensors, got Tensor"):
-        embed_in_chunks(lambda chunk: model.embed(chunk).image, [batch])
+        embed_in_chunks(lambda chunk: model.embed(chunk).image, [batch, batch])
+    with pytest.raises(ValueError, match="chunks 0 and 1 do not fit together"):
+        embed_in_chunks(lambda chunk: tuple(model.embed(chunk))[: 2 if chunk is batch else 3], [batch, shorter])
     with pytest.raises(ValueError, match="no chunk"):
         embed_in_chunks(model.embed, [])
 

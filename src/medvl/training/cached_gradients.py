@@ -61,7 +61,7 @@ def embed_in_chunks(embed: Callable[[Chunk], Outputs], chunks: Sequence[Chunk]) 
         kind, whole = passes.first()
         whole = _Embeddings.apply(passes, whole, *passes.parameters)
     else:
-        parts = [embed(chunk) for chunk in chunks]
+        parts = [_outputs(embed, chunk) for chunk in chunks]
         kind, whole = type(parts[0]), _joined(parts)
     return kind._make(whole) if hasattr(kind, "_make") else kind(whole)
 
@@ -93,43 +93,43 @@ class _Passes(Generic[Chunk, Outputs]):
     def __init__(self, embed: Callable[[Chunk], Outputs], chunks: Sequence[Chunk]) -> None:
         self.embed, self.chunks = embed, chunks
         self.states: list[_State] = []
+        self.rows: list[list[int]] = []  # of each chunk's outputs
         self.parameters: list[Tensor] = []
         self.differentiable: list[bool] = []
 
     def first(self) -> tuple[Any, tuple[Tensor, ...]]:
         """The type of a chunk's outputs, and the outputs of all chunks, without a graph."""
-        parts, reached = [], {}
+        parts, learns, reached = [], [], {}
         for number in range(len(self.chunks)):
             self.states.append(_state())
-            outputs = self.embed(self.chunks[number])
-            kind, learns = type(outputs), [tensor.requires_grad for tensor in outputs]
-            self.differentiable = [a or b for a, b in zip(learns, self.differentiable or learns, strict=True)]
+            outputs = _outputs(self.embed, self.chunks[number])
+            learns.append([tensor.requires_grad for tensor in outputs])
             reached.update({id(leaf): leaf for leaf in _leaves(outputs)})
+            self.rows.append([len(tensor) for tensor in outputs])
             parts.append(tuple(tensor.detach().clone() for tensor in outputs))  # not a view of something large
-        self.parameters = list(reached.values())
-        return kind, _joined(parts)
+        whole = _joined(parts)
+        self.parameters, self.differentiable = list(reached.values()), [any(column) for column in zip(*learns, strict=True)]
+        return type(outputs), whole
 
     def second(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Gradients of the embeddings → gradients of the parameters; one chunk's graph at a time."""
         totals: list[Tensor | None] = [None] * len(self.parameters)
-        start = 0
-        for number in range(len(self.chunks)):
-            start += self._back_propagate(number, gradients, start, totals)
+        columns = [_split(gradient, rows) for gradient, rows in zip(gradients, zip(*self.rows, strict=True), strict=True)]
+        for number, parts in enumerate(zip(*columns, strict=True)):
+            self._back_propagate(number, parts, totals)
         return totals
 
-    def _back_propagate(self, number: int, gradients: Sequence[Tensor | None], start: int, totals: list[Tensor | None]) -> int:
-        """Add one chunk's gradients to the totals; its number of rows. A function, so that nothing of the chunk is left after it."""
+    def _back_propagate(self, number: int, gradients: Sequence[Tensor | None], totals: list[Tensor | None]) -> None:
+        """Add one chunk's gradients to the totals; a function, so that nothing of the chunk is left after it."""
         with _as_it_was(self.states[number]):
             outputs = self.embed(self.chunks[number])
-        rows = slice(start, start + len(outputs[0]))
-        pairs = [(x, g[rows]) for x, g in zip(outputs, gradients, strict=True) if g is not None and x.requires_grad]
+        pairs = [(x, g) for x, g in zip(outputs, gradients, strict=True) if g is not None and x.requires_grad]
         if pairs:
             found = torch.autograd.grad([x for x, _ in pairs], self.parameters, [g for _, g in pairs], allow_unused=True)
             for place, gradient in enumerate(found):
                 total = totals[place]
                 if gradient is not None:  # the first is copied, for it may share memory with another
                     totals[place] = gradient.clone() if total is None else total.add_(gradient)
-        return len(outputs[0])
 
 
 class _Embeddings(torch.autograd.Function):
@@ -148,11 +148,21 @@ class _Embeddings(torch.autograd.Function):
         return None, None, *context.passes.second(gradients)
 
 
+def _outputs(embed: Callable[[Chunk], Outputs], chunk: Chunk) -> Outputs:
+    outputs = embed(chunk)
+    if not isinstance(outputs, tuple):
+        raise ValueError(f"embed must return a tuple of tensors, got {type(outputs).__name__}")
+    return outputs
+
+
+def _split(gradient: Tensor | None, rows: Sequence[int]) -> Sequence[Tensor | None]:
+    """The gradient of one output, for each chunk."""
+    return [None] * len(rows) if gradient is None else gradient.split(list(rows))
+
+
 def _joined(parts: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     """The outputs of all chunks, one after the other."""
     for number, part in enumerate(parts):
-        if not isinstance(part, tuple):
-            raise ValueError(f"embed must return a tuple of tensors, got {type(part).__name__}")
         if [tensor.shape[1:] for tensor in part] != [tensor.shape[1:] for tensor in parts[0]]:
             shapes = [[tuple(tensor.shape) for tensor in outputs] for outputs in (parts[0], part)]
             raise ValueError(f"the outputs of chunks 0 and {number} do not fit together: {shapes[0]} and {shapes[1]}")
