@@ -58,8 +58,8 @@ def embed_in_chunks(embed: Callable[[Chunk], Outputs], chunks: Sequence[Chunk]) 
         raise ValueError("there is no chunk to embed")
     if len(chunks) > 1 and torch.is_grad_enabled():
         passes = _Passes(embed, chunks)
-        kind, whole = passes.first()
-        whole = _Embeddings.apply(passes, whole, *passes.parameters)
+        whole = passes.first()
+        kind, whole = passes.kind, _Embeddings.apply(passes, whole, *passes.parameters)
     else:
         parts = [_outputs(embed, chunk) for chunk in chunks]
         kind, whole = type(parts[0]), _joined(parts)
@@ -94,33 +94,39 @@ class _Passes(Generic[Chunk, Outputs]):
         self.embed, self.chunks = embed, chunks
         self.states: list[_State] = []
         self.rows: list[list[int]] = []  # of each chunk's outputs
-        self.parameters: list[Tensor] = []
-        self.differentiable: list[bool] = []
+        self.learns: list[list[bool]] = []  # whether each has a gradient
+        self.reached: dict[int, Tensor] = {}
+        self.kind: Any = None
 
-    def first(self) -> tuple[Any, tuple[Tensor, ...]]:
-        """The type of a chunk's outputs, and the outputs of all chunks, without a graph."""
-        parts, learns, reached = [], [], {}
-        for number in range(len(self.chunks)):
-            self.states.append(_state())
-            outputs = _outputs(self.embed, self.chunks[number])
-            learns.append([tensor.requires_grad for tensor in outputs])
-            reached.update({id(leaf): leaf for leaf in _leaves(outputs)})
-            self.rows.append([len(tensor) for tensor in outputs])
-            parts.append(tuple(tensor.detach().clone() for tensor in outputs))  # not a view of something large
-        whole = _joined(parts)
-        self.parameters, self.differentiable = list(reached.values()), [any(column) for column in zip(*learns, strict=True)]
-        return type(outputs), whole
+    @property
+    def parameters(self) -> list[Tensor]:
+        """What the first pass reached, in the order of the second pass's gradients."""
+        return list(self.reached.values())
+
+    def first(self) -> tuple[Tensor, ...]:
+        """The outputs of all chunks, without a graph."""
+        return _joined([self._embed(number) for number in range(len(self.chunks))])
+
+    def _embed(self, number: int) -> tuple[Tensor, ...]:
+        """One chunk's outputs; a function, as the next, so that nothing of a chunk's graph is left when the next chunk's is made."""
+        self.states.append(_state())
+        outputs = _outputs(self.embed, self.chunks[number])
+        self.kind = type(outputs)
+        self.rows.append([len(tensor) for tensor in outputs])
+        self.learns.append([tensor.requires_grad for tensor in outputs])
+        self.reached.update({id(leaf): leaf for leaf in _leaves(outputs)})
+        return tuple(tensor.detach().clone() for tensor in outputs)  # not a view of something large
 
     def second(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Gradients of the embeddings → gradients of the parameters; one chunk's graph at a time."""
-        totals: list[Tensor | None] = [None] * len(self.parameters)
+        totals: list[Tensor | None] = [None] * len(self.reached)
         columns = [_split(gradient, rows) for gradient, rows in zip(gradients, zip(*self.rows, strict=True), strict=True)]
         for number, parts in enumerate(zip(*columns, strict=True)):
             self._back_propagate(number, parts, totals)
         return totals
 
     def _back_propagate(self, number: int, gradients: Sequence[Tensor | None], totals: list[Tensor | None]) -> None:
-        """Add one chunk's gradients to the totals; a function, so that nothing of the chunk is left after it."""
+        """Add one chunk's gradients to the totals."""
         with _as_it_was(self.states[number]):
             outputs = self.embed(self.chunks[number])
         pairs = [(x, g) for x, g in zip(outputs, gradients, strict=True) if g is not None and x.requires_grad]
@@ -139,7 +145,8 @@ class _Embeddings(torch.autograd.Function):
     def forward(context: Any, passes: _Passes[Any, Any], whole: tuple[Tensor, ...], *parameters: Tensor) -> tuple[Tensor, ...]:
         context.passes = passes
         context.set_materialize_grads(False)
-        context.mark_non_differentiable(*(x for x, learns in zip(whole, passes.differentiable, strict=True) if not learns))
+        constant = [not any(column) for column in zip(*passes.learns, strict=True)]
+        context.mark_non_differentiable(*(tensor for tensor, alone in zip(whole, constant, strict=True) if alone))
         return whole
 
     @staticmethod
