@@ -17,7 +17,7 @@ from medvl.data.samples import MATCHED_SECTIONS
 from medvl.data.transforms import generator
 from medvl.models.image_guided_mlm import ImageGuidedPredictor
 from medvl.models.image_text import ImageTextModel
-from medvl.objectives.masked_language import IGNORED, mask_words, word_pieces
+from medvl.objectives.masked_language import IGNORED, WordPieces, mask_words, word_pieces
 
 Batch = dict[str, Any]
 Parts = Literal["none", "phrases", "words"]
@@ -76,6 +76,7 @@ class ImageTextEmbedding(nn.Module):
         self.model, self.predictor = model, predictor
         self.parts, self.parts_per_report, self.sections = parts, parts_per_report, sections
         self.mask_share, self.seed = mask_share, seed
+        self._pieces: WordPieces | None = None
 
     def forward(self, batch: Batch) -> Embedded:
         """Embed a batch of ``ImageTextSamples`` or ``ImagePairSamples``."""
@@ -123,7 +124,9 @@ class ImageTextEmbedding(nn.Module):
         text = self.model.text
         assert text.tokenizer is not None
         draws = [generator(self.seed, batch["epoch"], f"{sample_id}/words") for sample_id in batch["sample_id"]]
-        masked = mask_words(ids.cpu(), word_pieces(text.tokenizer), draws, share=self.mask_share)
+        if self._pieces is None:  # a pass over the vocabulary, once
+            self._pieces = word_pieces(text.tokenizer)
+        masked = mask_words(ids.cpu(), self._pieces, draws, share=self.mask_share)
         shown, chosen = masked.token_ids.to(ids.device), (masked.targets != IGNORED).to(ids.device)  # (B, T), (B, T)
         hidden = text(shown, mask)
         if self.predictor is not None:
