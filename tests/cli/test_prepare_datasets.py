@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from layouts import write_candid_ptx
 
 from medvl.cli import main
 from medvl.data.prepared import PreparedDataset
@@ -21,6 +22,7 @@ FOLDER = {name: name.replace("_", "-") for name in RELEASES}
 def releases(tmp_path_factory):
     root = tmp_path_factory.mktemp("releases")
     make_cohort(root, patients=24, size=48, layouts=LAYOUTS, image_format="both", laterals=False, workers=1, progress=False)
+    write_candid_ptx(root / "candid-ptx")
     return root
 
 

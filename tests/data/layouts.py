@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from films import write_film
+
 CHEXPERT = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Enlarged Cardiomediastinum", "Fracture", "Lung Lesion", "Lung Opacity",
     "No Finding", "Pleural Effusion", "Pleural Other", "Pneumonia", "Pneumothorax", "Support Devices",
@@ -79,3 +81,21 @@ def write_report(root: Path, row: Mapping[str, Any], text: str = REPORT) -> Path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, "latin-1")
     return path
+
+
+def write_candid_ptx(root: Path) -> Path:
+    """CANDID-PTX: patient P1 with a pneumothorax of two outlines and a tube, then without either; patient P2 with a fracture."""
+    reports = ("", "filename", "SOPInstanceUID", "StudyInstanceUID", "Report", "EncodedPixels")
+    rows = [
+        ("P1_a", "1.10", "1.1", "Pneumothorax,\nwith a drain.", "0 2 3 1"),
+        ("P1_a", "1.10", "1.1", "Pneumothorax,\nwith a drain.", "1024 1"),
+        ("P1_b", "1.20", "1.2", "Resolved.", "-1"),
+        ("P2_a", "2.10", "2.1", "", "-1"),
+    ]
+    write_csv(root / "Pneumothorax_reports.csv", [dict(zip(reports, (n, *row), strict=True)) for n, row in enumerate(rows)], reports)
+    for name, rows_of in (("chest_tube", [("1.10", "5 1"), ("1.20", "-1"), ("9.90", "5 1")]), ("Rib_fracture_mask_rle", [("2.10", "0 1")])):
+        write_csv(root / f"{name}.csv", [{"anon_SOPUID": f, "annotation": "x", "mask_rle": runs} for f, runs in rows_of])
+    (root / "dataset").mkdir()
+    for film_id in ("1.10", "1.20", "2.10"):
+        write_film(root / "dataset" / film_id, PatientSex="F", PatientAge="061Y", ViewPosition=None if film_id == "2.10" else "AP")
+    return root

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medvl.data import (
+    candid_ptx,
     chexmask,
     chexpert,
     mimic_cxr,
@@ -52,6 +53,7 @@ PUBLISHED: Mapping[str, Mapping[str, int]] = {
     "chexmask": {"images": 243_334},
     "rsna_pneumonia": {"images": 26_684, "boxes": 9_555},
     "siim_ptx": {"images": 12_047},
+    "candid_ptx": {"images": 19_237},
     "vindr_cxr": {"images": 18_000},
     "chexpert": {"patients": 64_740, "studies": 187_841, "images": 223_648},
     "nih_cxr14": {"patients": 30_805, "images": 112_120, "boxes": 984},
@@ -272,6 +274,7 @@ COUNTERS: Mapping[str, Callable[[_Tally, Path, Mapping[str, Any]], None]] = {
     "chexmask": _chexmask,
     "rsna_pneumonia": partial(_films, rsna_pneumonia.read_studies),
     "siim_ptx": partial(_films, siim_ptx.read_studies),
+    "candid_ptx": partial(_films, candid_ptx.read_studies),
     "vindr_cxr": partial(_films, vindr_cxr.read_studies),
     "chexpert": partial(_films, chexpert.read_studies),
     "nih_cxr14": partial(_films, nih_cxr14.read_studies),
