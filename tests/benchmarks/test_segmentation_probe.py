@@ -43,12 +43,13 @@ class TokenEncoder:
     """Patches that hold their light, or nothing."""
 
     def __init__(self, *, blind=False):
-        self.blind = blind
+        self.blind, self.encoded = blind, 0
 
     def standardize(self, images):
         return images
 
     def encode(self, pixels, layers=(-1,), norm=True):
+        self.encoded += len(pixels)
         light = avg_pool2d(pixels, CELL).flatten(2).transpose(1, 2)
         tokens = torch.cat([torch.zeros_like(light) if self.blind else light, torch.ones_like(light)], dim=2)
         return SimpleNamespace(cls_by_layer=[tokens.mean(dim=1)], patches=[tokens for _ in layers], grid=(SIZE // CELL, SIZE // CELL))
@@ -70,7 +71,7 @@ def probe_of(films, **options):
 @pytest.mark.parametrize("decoder", ["linear", "upernet"])
 def test_a_decoder_finds_the_square_and_beats_the_blind_encoder_and_the_mean_mask(films, decoder):
     studies = studies_of(films)
-    probe = probe_of(films, decoder=decoder, steps=150, learning_rate=0.03)
+    probe = probe_of(films, decoder=decoder, channels=12, steps=150, learning_rate=0.03)
 
     found = probe.evaluate(TokenEncoder(), films, Splits(studies[:32], [], studies[32:]), untrained=TokenEncoder(blind=True))
 
@@ -80,6 +81,32 @@ def test_a_decoder_finds_the_square_and_beats_the_blind_encoder_and_the_mean_mas
     beside = found.per_finding[f"segmentation_{decoder}_dice_beside_mean_mask"]["lungs"]
     assert beside["difference"]["ci_low"] > 0
     assert beside["mean_mask"]["value"] < 0.7
+
+
+def test_a_place_prior_tells_a_blind_encoder_where_squares_lie_and_one_that_sees_which_it_is(films):
+    studies = studies_of(films)
+    splits = Splits(studies[:32], [], studies[32:])
+    options = {"steps": 60, "learning_rate": 0.03}
+
+    plain = probe_of(films, **options).evaluate(TokenEncoder(blind=True), films, splits)
+    prior = probe_of(films, place_prior=True, **options).evaluate(TokenEncoder(), films, splits, untrained=TokenEncoder(blind=True))
+
+    entry = prior.metrics["segmentation_linear_dice"]
+    assert entry["untrained"]["value"] > plain.metrics["segmentation_linear_dice"]["value"] + 0.05
+    assert entry["difference"]["ci_low"] > 0.1
+
+
+@pytest.mark.parametrize("decoder", ["linear", "upernet"])
+def test_kept_tokens_change_no_figure_and_are_encoded_once(films, decoder):
+    studies, steps = studies_of(films), 10
+    splits = Splits(studies[:32], [], studies[32:])
+    drawn, kept = TokenEncoder(), TokenEncoder()
+
+    again = probe_of(films, decoder=decoder, channels=8, steps=steps).evaluate(drawn, films, splits)
+    once = probe_of(films, decoder=decoder, channels=8, steps=steps, keep_tokens=True).evaluate(kept, films, splits)
+
+    assert once.tables[f"segmentation_{decoder}_dice"].equals(again.tables[f"segmentation_{decoder}_dice"])
+    assert drawn.encoded - kept.encoded == 8 * steps - 32
 
 
 def test_the_mean_mask_is_cut_where_it_does_best_on_the_training_masks():

@@ -1,6 +1,8 @@
 """Segmentation from a frozen encoder: a decoder learns masks from patch tokens, and Dice judges it on the test studies.
 
-The decoder is linear or in the manner of UPerNet; each structure is a mask of its own, learned with cross-entropy plus 1 − soft Dice.
+The decoder is linear or in the manner of UPerNet; each structure is a mask of its own, learned with cross-entropy plus 1 − soft Dice. It
+may begin as the mean mask (``place_prior``), for encoders whose tokens say only roughly where in the frame they lie.
+
 Beside the encoder stand the same decoder on another encoder (untrained) and the mean mask: the share of training masks at each pixel,
 cut at the threshold that does best on the training studies. Whatever does not beat the mean mask has learned where a lung usually is.
 
@@ -18,7 +20,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import adaptive_avg_pool2d, binary_cross_entropy_with_logits
 
 from medvl.benchmarks.embedding import RadiographSource, device_of, image_batches
 from medvl.benchmarks.features import Encoding, ImageEncoder
@@ -26,10 +28,11 @@ from medvl.benchmarks.findings_task import NothingToProbe, Splits, identifiers
 from medvl.benchmarks.results import Evaluation, Roles, per_finding_and_macro
 from medvl.metrics.bootstrap import mean_of, resample
 from medvl.metrics.segmentation import dice
-from medvl.models.segmentation_decoders import DecoderName, LinearDecoder, PyramidDecoder
+from medvl.models.segmentation_decoders import DecoderName, LinearDecoder, PlacePrior, PyramidDecoder
 from medvl.records import Study
 from medvl.runtime.privacy import strictest
 
+Decoder = LinearDecoder | PyramidDecoder | PlacePrior
 Masks = Mapping[str, NDArray[np.bool_]]
 MaskReader = Callable[[Iterable[Study]], Iterator[tuple[str, Masks]]]
 """Studies → (view id, structure → mask (H, W) of the original), for those that have masks."""
@@ -46,6 +49,10 @@ class SegmentationProbe:
         structures: what to segment → the masks whose union it is.
         encoding: how images become the encoder's input.
         decoder: ``linear`` reads the last block, ``upernet`` four evenly spaced ones.
+        channels: of every level of ``upernet``.
+        place_prior: whether the decoder adds to its logits a map of places that begins as the mean training mask and is learned on.
+        keep_tokens: encode each training image once and keep its tokens beside the encoder, images · h · w · D · blocks · 4 bytes,
+            instead of encoding it whenever it is drawn.
         steps, learning_rate, weight_decay: of AdamW; the learning rate is decayed by a cosine to 0.
         train_images: at most so many training studies, drawn by the seed.
         replicates, seed: of the bootstrap over patients; the seed also draws the decoder's weights and its order.
@@ -55,6 +62,9 @@ class SegmentationProbe:
     structures: Mapping[str, Sequence[str]]
     encoding: Encoding
     decoder: DecoderName = "linear"
+    channels: int = 64
+    place_prior: bool = False
+    keep_tokens: bool = False
     steps: int = 1000
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
@@ -131,25 +141,42 @@ class SegmentationProbe:
                 rows.append(_dice_by_structure((logits > 0).cpu().numpy(), test.masks[part]))
         return np.concatenate(rows)
 
-    def _learn(self, encoder: ImageEncoder, train: _Part) -> LinearDecoder | PyramidDecoder:
+    def _learn(self, encoder: ImageEncoder, train: _Part) -> Decoder:
         device = device_of(encoder)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            width = self._maps(encoder, train.pixels[:1], 1)[0].shape[1]
-            make = LinearDecoder if self.decoder == "linear" else PyramidDecoder
-            decoder = make(width, len(self.structures)).to(device).train()
+        decoder = self._decoder(self._maps(encoder, train.pixels[:1], 1)[0].shape[1:], train.masks).to(device).train()
+        maps = self._reader(encoder, train.pixels, decoder.blocks)
         optimizer = torch.optim.AdamW(decoder.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         draw = np.random.default_rng(self.seed)
         for _ in range(self.steps):
             rows = draw.integers(0, len(train.studies), self.encoding.batch_size)
             truth = torch.from_numpy(train.masks[rows]).to(device, torch.float32)
-            loss = _loss(decoder(self._maps(encoder, train.pixels[rows], decoder.blocks), self.encoding.crop), truth)
+            loss = _loss(decoder(maps(rows), self.encoding.crop), truth)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
         return decoder.eval()
+
+    def _decoder(self, tokens: Sequence[int], masks: NDArray[np.bool_]) -> Decoder:
+        """For token maps of shape (D, h, w), before it learns; masks (N, structures, crop, crop)."""
+        width, height, breadth = tokens
+        structures = len(self.structures)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            decoder = LinearDecoder(width, structures) if self.decoder == "linear" else PyramidDecoder(width, structures, self.channels)
+        if not self.place_prior:
+            return decoder
+        mean_mask = torch.from_numpy(masks.mean(axis=0, dtype=np.float32))
+        return PlacePrior(decoder, adaptive_avg_pool2d(mean_mask, (height, breadth)))
+
+    def _reader(self, encoder: ImageEncoder, pixels: Tensor, blocks: int) -> Callable[[NDArray[np.int64]], list[Tensor]]:
+        """Rows of ``pixels`` → their token maps."""
+        if not self.keep_tokens:
+            return lambda rows: self._maps(encoder, pixels[rows], blocks)
+        parts = [self._maps(encoder, batch, blocks) for batch in pixels.split(self.encoding.batch_size)]
+        kept = [torch.cat(maps) for maps in zip(*parts, strict=True)]
+        return lambda rows: [maps[rows] for maps in kept]
 
     def _maps(self, encoder: ImageEncoder, pixels: Tensor, blocks: int) -> list[Tensor]:
         """Token maps (B, D, h, w): of the last block, or of four evenly spaced ones."""
@@ -171,7 +198,7 @@ class SegmentationProbe:
         return per_finding_and_macro(statistics, members, weights)
 
     def _protocol(self, train: int, test: int) -> dict[str, Any]:
-        plain = ("decoder", "steps", "learning_rate", "weight_decay", "train_images", "replicates", "seed")
+        plain = ("decoder", "channels", "place_prior", "steps", "learning_rate", "weight_decay", "train_images", "replicates", "seed")
         return {
             **{name: getattr(self, name) for name in plain},
             "encoding": self.encoding.described(),

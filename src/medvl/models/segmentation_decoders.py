@@ -2,7 +2,8 @@
 
 ``LinearDecoder`` is DINOv2's linear head: batch normalisation and a 1×1 convolution on the last block's tokens. ``PyramidDecoder`` follows
 UPerNet (Xiao et al. 2018) on a plain transformer: the tokens of four blocks at 4, 2, 1 and ½ times their grid, pyramid pooling on the
-coarsest, a top-down pathway with lateral connections, and all levels fused.
+coarsest, a top-down pathway with lateral connections, and all levels fused. ``PlacePrior`` adds to either what is known without seeing an
+image: where in the frame each structure usually lies.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 DecoderName = Literal["linear", "upernet"]
 POOLED_SIDES = (1, 2, 3, 6)
+SHARES = (0.01, 0.99)  # logits of places where a structure never or always lies stay within ± 4.6
 
 
 class LinearDecoder(nn.Module):
@@ -81,6 +83,30 @@ class PyramidDecoder(nn.Module):
         sides = zip(self.pooled, POOLED_SIDES, strict=True)
         pooled = [_resize(project(adaptive_avg_pool2d(coarsest, side)), coarsest.shape[-2:]) for project, side in sides]
         return self.bottleneck(torch.cat([coarsest, *pooled], dim=1))
+
+
+class PlacePrior(nn.Module):
+    """A decoder whose logits are added to a map of places, the same for every image: it begins as the mean mask and learns from there.
+
+    A linear classifier draws a lung only from tokens that say finely where they lie; those of a small or little trained transformer say it
+    roughly. With the map, all that is left to find in the tokens is how this image differs from the mean.
+
+    Args:
+        decoder: its classifier is set to 0.
+        share: (structures, h, w) in [0, 1], the share of training masks in each patch.
+    """
+
+    def __init__(self, decoder: LinearDecoder | PyramidDecoder, share: Tensor) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.blocks = decoder.blocks
+        self.place = nn.Parameter(share.clamp(*SHARES).logit())
+        for parameter in decoder.classify.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, maps: Sequence[Tensor], size: int) -> Tensor:
+        """Logits (B, structures, size, size) from the token maps that the decoder takes."""
+        return self.decoder(maps, size) + _resize(self.place[None], (size, size))
 
 
 def _block(inputs: int, outputs: int, kernel: int) -> nn.Module:
