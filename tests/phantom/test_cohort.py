@@ -157,6 +157,12 @@ def test_without_laterals_only_studies_that_have_no_frontal_keep_one(tmp_path):
     assert not [v for v in views if "left lateral" in v and len(v) > 1]
 
 
+@pytest.mark.parametrize("visits", [0, 6])
+def test_a_number_of_visits_that_no_patient_can_have_is_refused(tmp_path, visits):
+    with pytest.raises(UserError, match="least_visits"):
+        make_cohort(tmp_path, **SMALL | {"least_visits": visits})
+
+
 def test_the_sites_share_no_patient():
     ends = sorted((share.first, share.first + 400_000 * share.ratio) for share in settings.SITES.values())
 

@@ -72,6 +72,14 @@ def test_patients_come_one_to_five_times_about_two_on_average(patients):
     assert 2.1 < np.mean(counts) < 2.3
 
 
+def test_patients_can_be_made_to_come_more_often_and_the_others_stay_as_they_are(patients):
+    often = [sample_patient(index, seed=11, least_visits=3) for index in range(60)]
+
+    assert all(len(now.visits) == max(len(patient.visits), 3) for now, patient in zip(often, patients, strict=False))
+    assert all(now == patient for now, patient in zip(often, patients, strict=False) if len(patient.visits) >= 3)
+    assert all(now.visits[-1].time.year < 2200 for now in often)
+
+
 def test_visits_are_in_order_of_time_between_2110_and_2200(patients):
     for patient in patients:
         assert all(a.time <= b.time for a, b in pairwise(patient.visits))

@@ -23,7 +23,7 @@ def make_cohort(config: DictConfig, out: Path) -> dict[str, Any]:
     """Write the phantom's cohort to ``out``, or find it there.
 
     Args:
-        config: ``patients``, ``size``, ``seed``, ``layouts``, ``image_format``, ``laterals``, ``workers``, ``difficulty``.
+        config: the arguments of ``medvl.phantom.cohort.make_cohort`` by name.
     """
     from medvl.phantom.cohort import make_cohort as write_cohort
     from medvl.phantom.facts import Difficulty
@@ -40,6 +40,7 @@ def make_cohort(config: DictConfig, out: Path) -> dict[str, Any]:
         image_format=config.image_format,
         workers=config.workers,
         laterals=config.laterals,
+        least_visits=config.least_visits,
     )
     return _plain(summary)
 

@@ -74,6 +74,7 @@ def make_cohort(
     workers: int = 2,
     laterals: bool = True,
     packed: bool = False,
+    least_visits: int = 1,
     progress: bool = True,
 ) -> CohortSummary:
     """Write a cohort in official layouts, each under ``out`` in a folder of the dataset's name.
@@ -85,6 +86,7 @@ def make_cohort(
         image_format: which of the two MIMIC-CXR releases gets its images.
         workers: processes; 1 works in this one.
         laterals: whether lateral films are drawn; studies without a frontal keep theirs.
+        least_visits: of each patient, 1 to 5; whoever was drawn fewer gets that many.
         packed: reports and PadChest-GR images in archives as released, instead of loose files.
 
     Returns:
@@ -95,7 +97,7 @@ def make_cohort(
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once the patients in hand are written; the same call goes on from there.
     """
     started = time.monotonic()
-    settings = CohortSettings(patients, size, seed, difficulty, layouts, image_format, laterals, packed)
+    settings = CohortSettings(patients, size, seed, difficulty, layouts, image_format, laterals, packed, least_visits)
     manifest, working = out / "cohort.json", out / ".parts"
     finished = _claim(manifest, working, settings.fingerprint())
     if not finished:
@@ -168,7 +170,7 @@ def _quiet_worker() -> None:
 
 def _make_patient(settings: CohortSettings, out: Path, job: Job) -> None:
     """Write all files of one patient, then the patient's part."""
-    patient = sample_patient(job.patient_index, seed=settings.seed, difficulty=settings.difficulty)
+    patient = sample_patient(job.patient_index, seed=settings.seed, difficulty=settings.difficulty, least_visits=settings.least_visits)
     reports = {v.study_id: write_report(patient, v, seed=settings.seed) for v in patient.visits}
     layouts = settings.layouts_of(job.site)
     rows: dict[str, Rows] = {name: {} for name in layouts}

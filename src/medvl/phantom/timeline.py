@@ -72,10 +72,10 @@ class Occasion:
     lateral_only: bool = False
 
 
-def sample_timeline(*key: str | int, confounding: float) -> tuple[tuple[Moment, ...], tuple[Occasion, ...]]:
-    """A patient's moments and occasions, both in order of time: a pure function of the key."""
+def sample_timeline(*key: str | int, confounding: float, least_visits: int = 1) -> tuple[tuple[Moment, ...], tuple[Occasion, ...]]:
+    """A patient's moments and occasions, both in order of time: a pure function of the key and the least number of visits."""
     draw = generator(*key, "timeline")
-    visits = int(draw.choice(list(VISITS), p=list(VISITS.values())))
+    visits = max(int(draw.choice(list(VISITS), p=list(VISITS.values()))), least_visits)
     illness = _illness(draw)
     moments = [Moment(illness, _setting(draw, illness, confounding), 0.0)]
     occasions = [Occasion(0, _first_time(draw, moments[0].setting), lateral_only=visits == 1 and draw.random() < LATERAL_ONLY)]

@@ -51,13 +51,14 @@ def sample_cohort(patients: int, *, seed: int, difficulty: Difficulty = DEFAULT)
         yield sample_patient(index, seed=seed, difficulty=difficulty)
 
 
-def sample_patient(index: int, *, seed: int, difficulty: Difficulty = DEFAULT) -> Patient:
+def sample_patient(index: int, *, seed: int, difficulty: Difficulty = DEFAULT, least_visits: int = 1) -> Patient:
     """One patient with all visits.
 
     Args:
         index: 0 … 1,999,999; patients of one seed have different identifiers.
         seed: of the world.
         difficulty: what makes it hard; prevalences do not depend on it.
+        least_visits: whoever was drawn fewer visits gets that many.
 
     Raises:
         ValueError: if the index is out of range.
@@ -67,7 +68,7 @@ def sample_patient(index: int, *, seed: int, difficulty: Difficulty = DEFAULT) -
     age = int(np.clip(draw.normal(62, 17), 18, 94))
     sex: Literal["F", "M"] = "F" if draw.random() < 0.48 else "M"
     size = (1 + draw.normal(0, SIZE_SD)) * (WOMEN if sex == "F" else 1.0)
-    moments, occasions = sample_timeline(seed, index, confounding=difficulty.confounding)
+    moments, occasions = sample_timeline(seed, index, confounding=difficulty.confounding, least_visits=least_visits)
     lesions = sample_lesions(seed, index, moments=moments, change=difficulty.change)
     devices = sample_devices(seed, index, moments=moments, lesions=lesions, age=age, confounding=difficulty.confounding)
     return Patient(

@@ -21,6 +21,7 @@ import medvl.phantom
 from medvl.phantom.export.mimic_cxr import ImageFormat
 from medvl.phantom.export.study import Rows
 from medvl.phantom.facts import Difficulty
+from medvl.phantom.identifiers import VISITS_PER_PATIENT
 from medvl.runtime.errors import UserError, did_you_mean
 
 SCHEMA_VERSION = 1
@@ -94,10 +95,13 @@ class CohortSettings:
     image_format: ImageFormat
     laterals: bool
     packed: bool
+    least_visits: int
 
     def __post_init__(self) -> None:
         if self.patients < 1 or self.size < 32:
             raise UserError(f"patients={self.patients} size={self.size}: at least 1 patient and 32 pixels are needed")
+        if not 1 <= self.least_visits <= VISITS_PER_PATIENT:
+            raise UserError(f"least_visits={self.least_visits}: a patient has 1 to {VISITS_PER_PATIENT} visits")
         if self.image_format not in get_args(ImageFormat):
             raise UserError(f"there is no image_format {self.image_format!r}{did_you_mean(self.image_format, get_args(ImageFormat))}")
         for name in self.layouts:
