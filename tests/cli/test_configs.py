@@ -14,12 +14,13 @@ EXPERIMENTS = {  # name → parameters at full size
     "biovil_t": 25_300_928 + 109_629_498 + 1,
     "cxr_bert": 109_629_498,
     "cxr_bert_general": 109_629_498,
-    "quickstart": 2_498_497,
+    "quickstart": 2_136_513,
     "rad_dino": 86_580_480,
     "scaling_laws": 86_580_480,
 }
 SCALES = sorted(p.stem for p in (config_folder() / "scale").glob("*.yaml"))
 DATA = sorted(p.stem for p in (config_folder() / "data").glob("*.yaml"))
+TRAINERS = sorted(p.stem for p in (config_folder() / "trainer").glob("*.yaml"))
 BENCHMARKS = sorted(p.stem for p in (config_folder() / "benchmark").glob("*.yaml"))
 
 
@@ -49,6 +50,21 @@ def test_every_experiment_composes_and_has_the_stated_size(experiment, parameter
     assert plan(config)["parameters"] == parameters
 
 
+def test_the_plan_counts_weights_gradients_and_moments_of_what_is_trained_and_the_weights_of_what_is_not():
+    configs = {name: compose("train", [f"experiment={name}"]) for name in ("rad_dino", "biovil_t", "cxr_bert")}
+    with on_meta():
+        predictor = sum(p.numel() for p in instantiate(configs["biovil_t"].training.predictor).parameters())
+    head = 768 * 2048 + 2048 * 2048 + 2048 * 256 + 65536 * (256 + 1)  # weights; the few biases are within the tolerance
+
+    plans = {name: plan(config) for name, config in configs.items()}
+
+    networks = EXPERIMENTS["rad_dino"] + head  # the student learns, the teacher does not
+    assert plans["rad_dino"]["state_bytes"] == pytest.approx((16 + 4) * networks, rel=1e-3)
+    assert plans["biovil_t"]["state_bytes"] == pytest.approx(16 * (EXPERIMENTS["biovil_t"] + predictor), rel=1e-3)
+    assert plans["cxr_bert"]["state_bytes"] == pytest.approx(16 * EXPERIMENTS["cxr_bert"], rel=1e-3)
+    assert not any("memory_bytes" in told for told in plans.values())  # activations are not known before a step
+
+
 @pytest.mark.parametrize("experiment", sorted(set(EXPERIMENTS) - {"quickstart"}))  # which is small by itself
 def test_every_experiment_says_how_it_is_shrunk_to_the_phantom(experiment):
     assert (config_folder() / "scale" / "of" / "phantom" / f"{experiment}.yaml").exists()
@@ -64,6 +80,15 @@ def test_every_experiment_builds_what_it_trains_at_every_scale_without_memory(ex
             module = instantiate(config.training, model=instantiate(config.model))
 
         assert all(parameter.is_meta for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("words", [*([f"trainer={name}"] for name in TRAINERS), []], ids=" ".join)
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_batch_normalisation_is_synchronised_wherever_several_processes_train(experiment, words):
+    config = compose("train", [f"experiment={experiment}", *words])
+
+    for trainer in (node for node in targets(config) if node._target_ == "lightning.pytorch.Trainer"):
+        assert trainer.get("sync_batchnorm", False) == (trainer.devices != 1)
 
 
 @pytest.mark.parametrize("data", DATA)

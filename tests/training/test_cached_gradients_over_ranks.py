@@ -1,12 +1,11 @@
 """Cached gradients under DDP: two processes compute what one does, and reduce once a step."""
 
-import multiprocessing
-
 import pytest
 import torch
 import torch.distributed as dist
 from small_pair import Pair, assert_same, pairs, step
 from torch.nn.parallel import DistributedDataParallel
+from two_ranks import run_two_ranks
 
 from medvl.training.cached_gradients import split_batch
 
@@ -14,8 +13,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.distributed]
 
 
 def run_rank(number, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=number, world_size=2)
+    dist.init_process_group("gloo")
     reductions = []
 
     def counted(state, bucket):
@@ -34,13 +32,7 @@ def run_rank(number, folder):
 
 
 def test_two_processes_compute_what_one_does_and_reduce_once_a_step(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=run_rank, args=(number, tmp_path)) for number in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=240)
-        process.kill()
+    run_two_ranks(run_rank, tmp_path)
     plain = step(Pair(), pairs(12))
 
     for number in range(2):

@@ -4,9 +4,6 @@ The learning rate is small because Adam's first steps turn rounding in gradients
 """
 
 import json
-import multiprocessing
-import os
-import socket
 
 import pytest
 import torch
@@ -14,6 +11,7 @@ from cohort import write_cohort
 from dino_runs import fit, small_batches, small_training
 from lightning.pytorch.strategies import ModelParallelStrategy
 from safetensors.torch import load_file
+from two_ranks import run_two_ranks
 
 from medvl.data.prepare import prepare
 from medvl.training.sharding import whole
@@ -35,9 +33,7 @@ def trained(folder, out, *, centering, steps=STEPS, strategy="auto", processes=1
     return training, record, trainer
 
 
-def run_rank(rank, port, folder, out, kind, centering):
-    facts = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": 2, "RANK": rank, "LOCAL_RANK": rank}
-    os.environ.update({name: str(value) for name, value in {**facts, "TORCHELASTIC_RUN_ID": "test"}.items()})
+def run_rank(rank, folder, out, kind, centering):
     strategies = {"ddp": lambda: "ddp", "fsdp": lambda: ModelParallelStrategy(save_distributed_checkpoint=False)}
     options = {"centering": centering, "processes": 2}
     training, record, trainer = trained(folder, out, strategy=strategies[kind](), **options)
@@ -48,19 +44,6 @@ def run_rank(rank, port, folder, out, kind, centering):
 
 def flat(network):
     return torch.cat([whole(parameter.detach()).flatten() for parameter in network.parameters()])
-
-
-def two_processes(*arguments):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    ranks = [context.Process(target=run_rank, args=(rank, port, *arguments)) for rank in range(2)]
-    for process in ranks:
-        process.start()
-    for process in ranks:
-        process.join(timeout=240)
-        process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +60,7 @@ def test_two_processes_train_as_one_and_one_goes_on_from_two(name, folder, tmp_p
     single.export(tmp_path / "single")
     _, longer, _ = trained(folder, tmp_path, centering=centering, steps=STEPS + 5)
 
-    two_processes(folder, tmp_path, kind, centering)
+    run_two_ranks(run_rank, folder, tmp_path, kind, centering)
     _, tail, _ = trained(folder, tmp_path, centering=centering, steps=STEPS + 5, checkpoint=str(tmp_path / "last.ckpt"))
 
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))

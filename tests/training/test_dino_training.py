@@ -7,6 +7,7 @@ import pytest
 import torch
 from cohort import write_cohort
 from dino_runs import CROP, PROTOTYPES, fit, small_batches, small_training
+from lightning.pytorch.strategies import ModelParallelStrategy
 from safetensors.torch import load_file, save_file
 
 from medvl.data.prepare import prepare
@@ -14,7 +15,7 @@ from medvl.models.checkpoints import load_vit, save_vit
 from medvl.models.dino_head import DinoHead
 from medvl.models.vit import VisionTransformer
 from medvl.runtime.errors import InvalidValue, MissingFile
-from medvl.training.dino import LossNotFinite
+from medvl.training.dino import DinoTraining, LossNotFinite
 from medvl.training.dino_files import UnfitImages
 
 pytestmark = pytest.mark.filterwarnings(
@@ -78,6 +79,24 @@ def test_batch_normalisation_of_the_teachers_heads_takes_the_batch_as_the_studen
 
     assert seen
     assert all(seen)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_batch_normalisation_of_sharded_heads_is_synchronised_if_the_trainer_wants_that(wanted, folder, tmp_path, monkeypatch):
+    kinds = []
+    for name in ("MASTER_ADDR", "MASTER_PORT", "RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE"):  # which the strategy sets
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(DinoTraining, "on_fit_start", lambda self: kinds.extend(type(module) for module in self.modules()))
+    training = small_training(head=partial(DinoHead, prototypes=PROTOTYPES, hidden_dim=16, bottleneck_dim=8, batch_norm=True))
+
+    try:
+        fit(training, small_batches(folder), tmp_path, steps=0, strategy=ModelParallelStrategy(), sync_batchnorm=wanted)
+    finally:
+        torch.distributed.destroy_process_group()
+
+    assert (torch.nn.SyncBatchNorm in kinds) == wanted
+    assert (torch.nn.BatchNorm1d in kinds) != wanted
 
 
 def test_schedules_count_the_optimisers_steps_and_the_rate_the_images_of_a_step(folder, tmp_path):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -20,8 +20,11 @@ from medvl.runtime.config import check_targets, instantiate, on_meta, run_folder
 from medvl.runtime.files import write_json
 from medvl.runtime.signals import INTERRUPTED
 
+if TYPE_CHECKING:
+    from torch.nn import Module
+
 EVALUATION_SPLITS = ("test", "evaluation")
-ACTIVATIONS = 350  # bytes of activations and work space per byte of pixels, measured with quickstart on a CPU
+MOMENTS = 2  # that AdamW, the optimiser of every experiment, keeps of each parameter it moves
 
 
 def main(overrides: list[str]) -> None:
@@ -38,25 +41,37 @@ def task(config: DictConfig) -> dict[str, Any] | None:
 
 
 def plan(config: DictConfig) -> dict[str, Any]:
-    """What the run would be: parameters, steps, missing folders, disk and memory."""
-    from medvl.cli import stages
+    """What the run would be: parameters, steps, missing folders, disk, and memory as far as it is known before a step.
+
+    ``state_bytes`` is what is trained, whole, in one process (FSDP shares it out). Activations come on top: they depend on precision,
+    kernels and compilation, and are found by trying the batch.
+    """
+    from medvl.cli import sources, stages
 
     with on_meta():
         model = instantiate(config.model)
+        module = instantiate(config.training, model=model)
     parameters = sum(p.numel() for p in model.parameters())
     disk = stages.cache_bytes(config) + (stages.cohort_bytes(config.data.cohort) if config.data.cohort else 0)
-    images = config.batches.batch_size * config.batches.crop**2 * 4
+    others = sources.missing_sources(config, (config.benchmarks or {}).values())
     return app.show_plan(
         config,
         {
             "folder": str(run_folder(config, "train")),
             "parameters": parameters,
             "steps": config.training.steps,
-            "missing": stages.missing_roots(config),
+            "missing": list(dict.fromkeys([*stages.missing_roots(config), *others])),
             "disk_bytes": disk + 6 * 4 * parameters,
-            "memory_bytes": 16 * parameters + ACTIVATIONS * images,  # weights, gradients, two moments; activations
+            "state_bytes": _state_bytes(module),
         },
     )
+
+
+def _state_bytes(module: Module) -> int:
+    """Weights, gradients and the optimiser's moments; of what is frozen (a teacher, a part that no loss reaches) the weights alone."""
+    kept = {True: 2 + MOMENTS, False: 1}
+    weights = sum(p.numel() * p.element_size() * kept[p.requires_grad] for p in module.parameters())
+    return weights + sum(b.numel() * b.element_size() for b in module.buffers())
 
 
 def _study(config: DictConfig) -> dict[str, Any]:
@@ -66,9 +81,10 @@ def _study(config: DictConfig) -> dict[str, Any]:
 
 
 def _train(config: DictConfig) -> dict[str, Any] | None:
-    from medvl.cli import stages
+    from medvl.cli import sources, stages
     from medvl.training.run import train
 
+    sources.require_sources(config, (config.benchmarks or {}).values())
     stages.prepared(config)
     folder = run_folder(config, "train")
     run = train(config, folder)

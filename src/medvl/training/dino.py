@@ -131,10 +131,13 @@ class DinoTraining(ModelTraining):
         return [self.alarm]
 
     def configure_model(self) -> None:
-        """Share the networks over processes where the strategy asks for it."""
-        if isinstance(self.trainer.strategy, ModelParallelStrategy) and not isinstance(next(self.student.parameters()), DTensor):
-            shard(self.student, self.device, learns=True)
-            shard(self.teacher, self.device, learns=False)
+        """Share the networks over processes where the strategy asks for it, batch normalisation synchronised if the Trainer wants that."""
+        strategy = self.trainer.strategy
+        if isinstance(strategy, ModelParallelStrategy) and not isinstance(next(self.student.parameters()), DTensor):
+            for network, learns in ((self.student, True), (self.teacher, False)):
+                if strategy._layer_sync is not None:  # the Trainer's ``sync_batchnorm``, which this strategy leaves to the model
+                    strategy._layer_sync.apply(network)
+                shard(network, self.device, learns=learns)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW over the official groups; rates and decay are set at each step."""
