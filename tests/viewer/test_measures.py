@@ -1,6 +1,7 @@
 import pytest
 
-from medvl.viewer.measures import measures, report_figures, spoken, what_was_learned
+from medvl.viewer.meanings import meaning
+from medvl.viewer.measures import by_benchmark, measures, report_figures, spoken, what_was_learned
 
 
 def entry(value, low=None, high=None, **beside):
@@ -84,3 +85,62 @@ def test_a_lower_rank_is_the_better_one():
 
     assert "went from 20.00 before training to 2.00 after" in sentence
     assert "do not overlap" in sentence
+
+
+def test_one_figure_stands_for_each_benchmark_and_the_rest_follows():
+    names = ("grounding_cnr", "grounding_miou", "retrieval_image_to_text_recall_at_1", "retrieval_image_to_text_recall_at_5", "new_score")
+    gain = entry(0.8, 0.75, 0.85, untrained=entry(0.5, 0.45, 0.55))
+    results = {"metrics": dict.fromkeys(names, gain)}
+
+    grouped = [[measure.name for measure in group] for group in by_benchmark(measures(results))]
+
+    assert grouped == [
+        ["Phrase grounding, CNR", "Phrase grounding, mIoU"],
+        ["Retrieval, report of a film, recall at 5", "Retrieval, report of a film, recall at 1"],
+        ["new score"],
+    ]
+    assert len(what_was_learned(results)) == 3
+
+
+def test_two_arms_are_shown_by_their_paired_difference():
+    beside = entry(0.6, current=entry(0.45), difference=entry(0.15, 0.1, 0.2))
+    name = "progression_P0_macro_accuracy_beside_current"
+
+    (measure,) = measures({"metrics": {name: beside}, "per_finding": {name: {"edema": beside}}})
+
+    assert measure.name == "Progression from two films, gain over the current film alone"
+    assert (measure.headline.trained.value, measure.headline.trained.low, measure.chance) == (0.15, 0.1, 0.0)
+    assert measure.findings[0].trained.value == 0.15
+
+
+REPORTED = {
+    "grounding": ["cnr", "cnr_absolute", "cnr_per_box", "coverage", "miou", "miou_best_threshold", "pointing_game"],
+    "zero_shot": ["auroc", "auprc", "accuracy", "f1"],
+    **{f"retrieval_{way}": ["median_rank", *(f"recall_at_{k}" for k in (1, 5, 10))] for way in ("image_to_text", "text_to_image")},
+    "sentence_similarity": ["accuracy", "auroc"],
+    "radnli": ["two_class_accuracy", "two_class_auroc", "entailment_accuracy", "entailment_macro_f1"],
+    **{
+        f"progression_{protocol}": [
+            "macro_accuracy",
+            *(f"macro_accuracy_beside_{arm}" for arm in ("current", "concatenated", "registered")),
+            "blank_prior_macro_accuracy_beside_current",
+            "swapped_macro_accuracy",
+            "flipped_share",
+        ]
+        for protocol in ("P0", "A", "B", "C")
+    },
+    **{f"label_efficiency_{mode}_{share}_percent": ["auroc", "auprc"] for mode in ("linear", "fine_tune") for share in ("0.1", "1", "100")},
+    **{probe: ["auroc", "auprc"] for probe in ("knn", "linear_probe", "logistic_regression")},
+    **{f"segmentation_{decoder}": ["dice", "dice_beside_mean_mask"] for decoder in ("linear", "upernet")},
+    "age": ["r_squared", "mean_absolute_error"],
+}
+
+
+@pytest.mark.parametrize("metric", [f"{start}_{end}" for start, ends in REPORTED.items() for end in ends])
+def test_every_metric_of_our_benchmarks_has_a_name_and_a_meaning(metric):
+    told = meaning(metric)
+
+    assert told.benchmark
+    assert told.name[:1].isupper() or told.name[:1].isdigit()
+    assert told.text.endswith(".")
+    assert "{" not in told.text

@@ -112,6 +112,14 @@ def test_retrieved_reports_stand_beside_one_normal_report(whole):
     assert re.sub("<[^>]*>", " ", row).split() == ["RadFact", "logical", "F1", "0.800", "0.700", "…", "0.900", "–"]
 
 
+def test_further_figures_of_a_benchmark_are_folded_under_its_first(page):
+    html = page(measures=measures({"metrics": {"grounding_cnr": ENTRY, "grounding_miou": ENTRY, "zero_shot_auroc": ENTRY}}))
+
+    folded = re.search(r"<summary>1 more</summary>(.*?)</details>", html, re.DOTALL)
+    assert folded
+    assert re.findall("<h3>(.*?)</h3>", folded[1]) == ["Phrase grounding, mIoU"]
+
+
 def test_boxes_are_drawn_in_normalised_coordinates(whole):
     assert '<rect class="box" x="0.1000" y="0.2000" width="0.4000" height="0.4000"/>' in whole
 

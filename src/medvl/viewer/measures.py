@@ -3,95 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-MEANINGS: dict[str, tuple[str, str, float | None]] = {
-    "zero_shot_auroc": (
-        "Zero-shot AUROC",
-        "The chance that a film with the finding scores above one without it, from sentences alone. Chance is 0.5.",
-        0.5,
-    ),
-    "zero_shot_auprc": (
-        "Zero-shot average precision",
-        "Precision averaged over recall; chance is the share of films with the finding.",
-        None,
-    ),
-    "grounding_miou": (
-        "Phrase grounding, mIoU",
-        "Overlap of the heat map with the reference boxes, averaged over cosine thresholds 0.1 to 0.5.",
-        None,
-    ),
-    "grounding_miou_best_threshold": (
-        "Phrase grounding, best-threshold mIoU",
-        "The same overlap at the one threshold that suits the model best, so that its scale of cosines does not matter.",
-        None,
-    ),
-    "grounding_cnr": (
-        "Phrase grounding, CNR",
-        "Contrast between inside and outside the boxes, in units of noise. Signed: below 0 the map avoids the boxes.",
-        0.0,
-    ),
-    "grounding_cnr_absolute": (
-        "Phrase grounding, absolute CNR",
-        "The same without its sign, as papers print it.",
-        None,
-    ),
-    "grounding_cnr_per_box": (
-        "Phrase grounding, CNR per box",
-        "The same for each box of a phrase against all the rest, then averaged.",
-        0.0,
-    ),
-    "grounding_coverage": (
-        "Phrase grounding, coverage",
-        "How much of the reference boxes lies in the part of the film that the model is shown.",
-        None,
-    ),
-    "grounding_pointing_game": (
-        "Phrase grounding, pointing game",
-        "How often the hottest point of the map lies in a box.",
-        None,
-    ),
-    "retrieval_image_to_text_recall_at_5": (
-        "Retrieval, report of a film, recall at 5",
-        "How often a film's own report, or one of the same words, is among the five nearest of the test reports.",
-        None,
-    ),
-    "retrieval_text_to_image_recall_at_5": (
-        "Retrieval, film of a report, recall at 5",
-        "How often a report's own film is among the five nearest of the test films.",
-        None,
-    ),
-    "sentence_similarity_accuracy": (
-        "Sentences about change, accuracy",
-        "Pairs told apart as paraphrase or contradiction by their cosine, at a threshold from other pairs (MS-CXR-T).",
-        None,
-    ),
-    "sentence_similarity_auroc": (
-        "Sentences about change, AUROC",
-        "The chance that a paraphrase is nearer than a contradiction. Chance is 0.5.",
-        0.5,
-    ),
-    "radnli_two_class_accuracy": (
-        "Inference between sentences, accuracy",
-        "Pairs told apart as entailment or contradiction by their cosine, at a threshold from other pairs (RadNLI).",
-        None,
-    ),
-    "radnli_two_class_auroc": (
-        "Inference between sentences, AUROC",
-        "The chance that an entailed sentence is nearer than a contradicted one. Chance is 0.5.",
-        0.5,
-    ),
-    "progression_P0_macro_accuracy": (
-        "Progression from two films, macro accuracy",
-        "Improving, stable or worsening, told from both films after fine-tuning on silver labels. Chance is one in three.",
-        1 / 3,
-    ),
-}
-"""Metric → printed name, meaning, the value of chance. Others are printed under their own name."""
+from medvl.viewer.meanings import HEADLINES, meaning
 
-LOWER_IS_BETTER = ("_median_rank",)
+LOWER_IS_BETTER = ("_median_rank", "_absolute_error")
 """How the names of metrics end whose low values are good."""
 
 REPORT_NAMES = {
@@ -146,6 +64,7 @@ class Measure:
     """A metric: its headline row, a row per finding, and the axis that shows them all."""
 
     headline: Row
+    benchmark: str = ""
     meaning: str = ""
     findings: tuple[Row, ...] = ()
     axis: tuple[float, float] = (0.0, 1.0)
@@ -174,8 +93,17 @@ def measures(results: Mapping[str, Any]) -> list[Measure]:
     chosen_on = results.get("protocol", {}).get("phrase_grounding", {}).get("best_threshold_chosen_on")
     if chosen_on is None:
         return found
-    best = MEANINGS["grounding_miou_best_threshold"][0]
+    best = meaning("grounding_miou_best_threshold").name
     return [replace(m, meaning=f"{m.meaning} Chosen on {chosen_on}.") if m.name == best else m for m in found]
+
+
+def by_benchmark(found: Iterable[Measure]) -> list[list[Measure]]:
+    """Metrics of the same benchmark together, benchmarks in order; the first of each stands for it."""
+    groups: dict[str, list[Measure]] = {}
+    for measure in found:
+        groups.setdefault(measure.benchmark or measure.name, []).append(measure)
+    headlines = {meaning(name).name for name in HEADLINES}
+    return [sorted(group, key=lambda measure: measure.name not in headlines) for group in groups.values()]
 
 
 def report_figures(results: Mapping[str, Any]) -> list[ReportFigure]:
@@ -189,8 +117,8 @@ def report_figures(results: Mapping[str, Any]) -> list[ReportFigure]:
 
 
 def what_was_learned(results: Mapping[str, Any]) -> list[str]:
-    """Plain sentences on each headline figure that has an untrained model beside it."""
-    return [sentence for measure in measures(results) for sentence in _sentences(measure)]
+    """A plain sentence on each benchmark whose first figure has an untrained model beside it."""
+    return [sentence for first, *_ in by_benchmark(measures(results)) for sentence in _sentences(first)]
 
 
 def _report_name(name: str) -> str:
@@ -210,10 +138,12 @@ def _sentences(measure: Measure) -> Iterator[str]:
 
 
 def _measure(name: str, entry: Mapping[str, Any], per_finding: Mapping[str, Mapping[str, Any]]) -> Measure:
-    title, meaning, chance = MEANINGS.get(name, (name.replace("_", " "), "", None))
+    told = meaning(name)
+    if "_beside_" in name:  # two arms on the same samples: their difference, with its paired interval
+        entry, per_finding = entry["difference"], {finding: each["difference"] for finding, each in per_finding.items()}
     rows = tuple(sorted((_row(spoken(f), e) for f, e in per_finding.items()), key=_weakest_last))
-    headline = replace(_row(title, entry), lower_is_better=name.endswith(LOWER_IS_BETTER))
-    return Measure(headline, meaning, rows, _axis([headline, *rows], chance), chance)
+    headline = replace(_row(told.name, entry), lower_is_better=name.endswith(LOWER_IS_BETTER))
+    return Measure(headline, told.benchmark, told.text, rows, _axis([headline, *rows], told.chance), told.chance)
 
 
 def spoken(finding: str) -> str:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from medvl.records import Box, PrivacyPolicy
 from medvl.runtime.files import write_text
 from medvl.viewer.curves import Curve, curve_svg
-from medvl.viewer.measures import Measure, ReportFigure
+from medvl.viewer.measures import Measure, ReportFigure, by_benchmark
 from medvl.viewer.overlay import film
 
 
@@ -84,7 +84,7 @@ def write_page(
         .render(
             title=title,
             summary=summary,
-            measures=measures,
+            benchmarks=by_benchmark(measures),
             reports=reports,
             curves=curves,
             examples=examples,
