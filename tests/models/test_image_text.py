@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from medvl.models.biovil import BioVilImageModel
 from medvl.models.biovil_t import BioVilTImageModel
 from medvl.models.checkpoints import load_biovil, load_biovil_t, load_cxr_bert, load_image_text, save_image_text
 from medvl.models.cxr_bert import CxrBert
@@ -78,6 +79,26 @@ def test_a_batch_may_mix_studies_with_and_without_a_film_before(model):
     assert torch.allclose(mixed[present], model.embed_images(films, before)[0][present], atol=1e-6)
     assert torch.allclose(mixed[~present], model.embed_images(films)[0][~present], atol=1e-6)
     assert not torch.allclose(mixed[present], model.embed_images(films)[0][present], atol=1e-3)
+
+
+def test_both_orders_are_what_each_order_gives_alone(model):
+    current, previous, has_previous = torch.rand(3, 1, 64, 64), torch.rand(3, 1, 64, 64), torch.tensor([True, False, True])
+
+    in_order, exchanged = model.embed_both_orders(current, previous, has_previous)
+
+    expected = model.embed_images(current, previous, has_previous), model.embed_images(previous, current)
+    for found, alone in zip(in_order, expected[0], strict=True):
+        assert torch.allclose(found, alone, atol=1e-5)
+    for found, alone in zip(exchanged, expected[1], strict=True):
+        assert torch.allclose(found[has_previous], alone[has_previous], atol=1e-5)
+        assert not found[1].any()
+
+
+def test_a_model_of_single_films_has_no_order():
+    static = ImageTextModel(BioVilImageModel(SmallResNet((8, 8, 16, 16)), projection_size=16), CxrBert(**TEXT))
+
+    with pytest.raises(ValueError, match="one film at a time"):
+        static.embed_both_orders(torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32), torch.tensor([True]))
 
 
 def test_cached_maps_stand_for_the_films_before(model):

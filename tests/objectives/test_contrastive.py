@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from medvl.objectives.contrastive import info_nce
-from medvl.objectives.phrase_to_patch import phrase_to_patch_similarity, report_to_patch_similarity
+from medvl.objectives.phrase_to_patch import own_report_to_patch_similarity, phrase_to_patch_similarity, report_to_patch_similarity
 
 
 def test_indifferent_similarities_give_the_logarithm_of_the_batch():
@@ -63,3 +63,14 @@ def test_a_report_is_the_mean_of_the_phrases_it_has():
     single = phrase_to_patch_similarity(patches, phrases.flatten(0, 1)).unflatten(1, (2, 3))
     assert torch.allclose(similarity[:, 0], single[:, 0, :2].mean(dim=1))
     assert torch.allclose(similarity[:, 1], single[:, 1, 0])
+
+
+def test_an_image_meets_its_own_report_as_in_the_whole_matrix():
+    torch.manual_seed(0)
+    patches = torch.nn.functional.normalize(torch.randn(3, 4, 3, 3), dim=1)
+    phrases = torch.nn.functional.normalize(torch.randn(3, 2, 4), dim=-1)
+    present = torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+
+    own = own_report_to_patch_similarity(patches, phrases, present, sharpness=5.0)
+
+    assert torch.allclose(own, report_to_patch_similarity(patches, phrases, present, sharpness=5.0).diagonal(), atol=1e-6)

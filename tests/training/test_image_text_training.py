@@ -1,14 +1,12 @@
 """Contrastive training: what it draws, what it optimises, and that two processes train as one."""
 
 import json
-import multiprocessing
-import os
-import socket
 
 import pytest
 import torch
 from cohort import write_cohort
 from lightning.pytorch import Callback, Trainer
+from two_ranks import run_two_ranks
 
 from medvl.data.module import RadiographDataModule
 from medvl.data.prepare import prepare
@@ -25,8 +23,8 @@ from medvl.training.image_text_embedding import draw_phrases
 from medvl.training.image_text_losses import ImageTextLosses
 
 STEPS = 20
-ROUNDING = 5e-5  # sums in another order differ in the seventh digit; AdamW's quotients make that 1e-5 over 20 steps of all terms
-EVERY_TERM = ImageTextLosses(local_weight=0.5, parts="phrases", section_weight=0.5, masked_weight=0.5)
+ROUNDING = 2e-6  # sums in another order differ in the seventh digit; without dropout, which other chunks and processes draw differently
+EVERY_TERM = ImageTextLosses(local_weight=0.5, parts="phrases", section_weight=0.5, order_weight=0.5, masked_weight=0.5)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*logging interval.*", "ignore:.*litlogger.*")
 
@@ -57,7 +55,7 @@ def module(losses=EVERY_TERM, **options):
         losses=losses,
         parts_per_report=8,
         mask_share=0.3,
-        predictor=ImageGuidedPredictor(width=16, projection_size=16, heads=2, layers=1),
+        predictor=ImageGuidedPredictor(width=16, projection_size=16, heads=2, layers=1, dropout=0.0),
         freeze_norms=True,  # the projector's batch normalisation
         seed=0,
         **options,
@@ -118,6 +116,17 @@ def test_biases_norms_and_the_temperature_are_not_decayed():
     assert sum(len(g["params"]) for g in groups) == sum(p.requires_grad for p in training.parameters())
 
 
+def test_frozen_batch_normalisation_is_held_where_it_is_synchronised_as_well():
+    for convert in (torch.nn.Identity(), torch.nn.SyncBatchNorm.convert_sync_batchnorm):
+        training = convert(module()).train()
+
+        training.on_train_start()
+
+        norms = [part for part in training.modules() if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
+        assert norms
+        assert not any(norm.training for norm in norms)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "losses",
@@ -137,13 +146,10 @@ def test_a_batch_in_parts_trains_as_the_whole(folder):
     parts, same = fit(folder, chunk=3)
 
     assert parts.values == pytest.approx(whole.values, rel=ROUNDING)
-    assert same.flatten().tolist() == pytest.approx(weight.flatten().tolist(), rel=1e-4, abs=1e-5)
+    assert same.flatten().tolist() == pytest.approx(weight.flatten().tolist(), abs=ROUNDING)
 
 
-def run_rank(rank, port, folder, out):
-    torch.set_num_threads(1)
-    facts = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": 2, "RANK": rank, "LOCAL_RANK": rank}
-    os.environ.update({name: str(value) for name, value in {**facts, "TORCHELASTIC_RUN_ID": "test"}.items()})
+def run_rank(rank, folder, out):
     losses, weight = fit(folder, processes=2)
     (out / f"{rank}.json").write_text(json.dumps({"losses": losses.values, "samples": losses.samples, "weight": weight.flatten().tolist()}))
 
@@ -153,16 +159,7 @@ def run_rank(rank, port, folder, out):
 def test_two_processes_train_as_one(folder, tmp_path):
     torch.set_num_threads(1)
     single, weight = fit(folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    ranks = [context.Process(target=run_rank, args=(rank, port, folder, tmp_path)) for rank in range(2)]
-    for process in ranks:
-        process.start()
-    for process in ranks:
-        process.join(timeout=240)
-        process.kill()
+    run_two_ranks(run_rank, folder, tmp_path)
 
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
 
@@ -171,4 +168,4 @@ def test_two_processes_train_as_one(folder, tmp_path):
     epochs = {epoch for epoch, *_ in single.samples}
     seen = [view for epoch, *views in single.samples if epoch == min(epochs) for view in views]
     assert len(seen) == len(set(seen)) == 24
-    assert first["weight"] == pytest.approx(weight.flatten().tolist(), rel=1e-4, abs=1e-5)
+    assert first["weight"] == pytest.approx(weight.flatten().tolist(), abs=ROUNDING)

@@ -71,6 +71,25 @@ class ImageTextModel(nn.Module):
             normalize(output.projected_global_embedding.float(), dim=1), normalize(output.projected_patch_embeddings.float(), dim=1)
         )
 
+    def embed_both_orders(self, pixels: Tensor, previous: Tensor, has_previous: Tensor) -> tuple[ImageEmbeddings, ImageEmbeddings]:
+        """Embed studies as ``embed_images`` does, and again with the two films of each exchanged; zeros where there is no film before.
+
+        Raises:
+            ValueError: if the image model reads one film at a time.
+        """
+        if not isinstance(self.image, BioVilTImageModel):
+            raise ValueError(f"{type(self.image).__name__} reads one film at a time, whose order nothing can tell")
+        rows = has_previous.nonzero()[:, 0]
+        static = self.image.encode_static(torch.cat([pixels, previous[rows]]))
+        current, before = static[: len(pixels)], static[len(pixels) :]
+        spread = torch.zeros_like(current).index_copy(0, rows, before)
+        known = torch.cat([has_previous, has_previous[rows]])
+        output = self.image.from_static(torch.cat([current, before]), torch.cat([spread, current[rows]]), known)  # one pass: one batch norm
+        units = [normalize(values.float(), dim=1) for values in (output.projected_global_embedding, output.projected_patch_embeddings)]
+        in_order = ImageEmbeddings(*(values[: len(pixels)] for values in units))
+        exchanged = [torch.zeros_like(values[: len(pixels)]).index_copy(0, rows, values[len(pixels) :]) for values in units]
+        return in_order, ImageEmbeddings(*exchanged)
+
     def embed_texts(self, texts: Sequence[str], *, truncate: bool = False, unit_length: bool = True) -> Tensor:
         """Embed N texts: (N, D), of unit length unless told otherwise; arguments and errors as ``CxrBert.embed_texts``."""
         return self.text.embed_texts(texts, truncate=truncate, unit_length=unit_length)

@@ -108,8 +108,9 @@ def local_alignment_loss(
     Raises:
         ValueError: if shapes do not fit, a caption has no word, or a similarity is not finite.
     """
-    options = {"aggregation": aggregation, "vectors": vectors, "block": block}
-    similarity = local_alignment_similarity(patches, words, present, temp1=temp1, temp2=temp2, **options)  # type: ignore[arg-type]
+    similarity = local_alignment_similarity(
+        patches, words, present, temp1=temp1, temp2=temp2, aggregation=aggregation, vectors=vectors, block=block
+    )
     return info_nce(similarity, temperature=1 / temp3, texts=texts)
 
 

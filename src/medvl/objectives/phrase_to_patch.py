@@ -48,3 +48,13 @@ def report_to_patch_similarity(patches: Tensor, phrases: Tensor, present: Tensor
     reports, most, _ = phrases.shape
     similarity = phrase_to_patch_similarity(patches, phrases.flatten(0, 1), sharpness=sharpness).unflatten(1, (reports, most))  # (B, R, K)
     return (similarity * present).sum(dim=-1) / present.sum(dim=-1)
+
+
+def own_report_to_patch_similarity(patches: Tensor, phrases: Tensor, present: Tensor, *, sharpness: float = 8.0) -> Tensor:
+    """Mean phrase-to-patch similarity of every image with its own report alone: the diagonal of ``report_to_patch_similarity``, (B,)."""
+    grid = patches.flatten(2)  # (B, D, N)
+    cosine = phrases @ grid  # (B, K, N)
+    attention = (sharpness * cosine).softmax(dim=-1)
+    pooled = attention @ grid.transpose(1, 2)  # (B, K, D)
+    similarity = (attention * cosine).sum(dim=-1) / pooled.norm(dim=-1).clamp(min=1e-6)  # (B, K)
+    return (similarity * present).sum(dim=-1) / present.sum(dim=-1)

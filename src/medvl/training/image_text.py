@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -75,6 +76,7 @@ class ImageTextTraining(ModelTraining):
             parts=losses.parts_wanted,
             parts_per_report=parts_per_report,
             sections=losses.section_weight > 0,
+            exchanged=losses.order_weight > 0,
             mask_share=mask_share if losses.masked_weight > 0 else 0.0,
             predictor=predictor if losses.masked_weight > 0 else None,
             seed=seed,
@@ -110,14 +112,14 @@ class ImageTextTraining(ModelTraining):
             save_image_text(self.model, folder)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed torch for this step, so that dropout is a function of (seed, step)."""
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        """Seed torch for this step, so that dropout is a function of (seed, step) and differs between processes."""
+        torch.manual_seed(int(np.random.SeedSequence([self.seed, self.global_step, rank()]).generate_state(1)[0]))
 
     def on_train_start(self) -> None:
         """Hold batch normalisation, where it is frozen."""
         if self.freeze_norms:
             for module in self.modules():
-                if isinstance(module, torch.nn.BatchNorm2d):
+                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):  # synchronised ones as well
                     module.eval()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
