@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from images_in_memory import Images
 from torch.nn.functional import avg_pool2d, normalize
 
 from medvl.geometry import Frame
@@ -36,10 +37,8 @@ class BrightnessModel:
         return torch.tensor([[self.sign if "dense" in text else -self.sign, 0.0] for text in texts])
 
 
-class Images(dict):
-    """Prepared images in memory: view → uint8 (h, w), each a half-size copy of its original."""
-
-    image = dict.__getitem__
+class HalfSizeImages(Images):
+    """Images of half their original's size."""
 
     def frame(self, view_id):
         height, width = self[view_id].shape
@@ -49,7 +48,7 @@ class Images(dict):
 @pytest.fixture
 def images():
     """Ten views of 64 × 80: dark, with a bright square at the top left of the centre crop in even ones."""
-    found = Images()
+    found = HalfSizeImages()
     for i in range(10):
         image = np.full((64, 80), 20, np.uint8)
         if i % 2 == 0:

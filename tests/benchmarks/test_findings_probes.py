@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from images_in_memory import Images
 from sklearn.metrics import roc_auc_score
 
 from medvl.benchmarks.attributes import AttributeProbe
@@ -15,20 +16,10 @@ from medvl.benchmarks.findings_task import FindingsTask, LabelledFeatures, Nothi
 from medvl.benchmarks.knn import KNearestNeighbours
 from medvl.benchmarks.linear_probe import LinearProbe, _Heads
 from medvl.benchmarks.logistic_regression import LogisticRegressionProbe
-from medvl.geometry import Frame
 from medvl.records import Study, View
 
 SIZE = 8
 FINDINGS = {"edema": ["Edema"], "fracture": []}
-
-
-class Images(dict):
-    """Views of one grey level: prepared images in memory."""
-
-    image = dict.__getitem__
-
-    def frame(self, view_id):
-        return Frame.identity((SIZE, SIZE))
 
 
 class GreyEncoder:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from images_in_memory import Images
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from medvl.benchmarks.features import Encoding
@@ -15,7 +16,6 @@ from medvl.benchmarks.label_efficiency import LabelEfficiency, NoSubsets
 from medvl.benchmarks.linear_probe import LinearProbe
 from medvl.data.subsets import InvalidSubset
 from medvl.data.transforms import Augmentation
-from medvl.geometry import Frame
 from medvl.models.biovil import BioVilImageModel
 from medvl.models.cxr_bert import CxrBert
 from medvl.models.image_text import ImageTextModel
@@ -24,15 +24,6 @@ from medvl.models.tokenizer import train_wordpiece
 from medvl.records import Study, View
 
 SIZE = 8
-
-
-class Images(dict):
-    """Views of one grey level: prepared images in memory."""
-
-    image = dict.__getitem__
-
-    def frame(self, view_id):
-        return Frame.identity((SIZE, SIZE))
 
 
 class TinyEncoder(torch.nn.Module):

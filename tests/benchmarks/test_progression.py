@@ -1,23 +1,25 @@
 """Progression between two films, on films whose grey level is the severity, with an encoder that sees a change of it."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from images_in_memory import Images
 from torch import nn
 from torch.nn.functional import avg_pool2d, normalize
 
 from medvl.benchmarks import results
 from medvl.benchmarks.progression import ProgressionClassification
+from medvl.benchmarks.progression_draws import altered
 from medvl.benchmarks.progression_films import PairImages
 from medvl.benchmarks.progression_fine_tuning import FineTuning, _class_weights
 from medvl.benchmarks.progression_frozen import FoldedSvm, LinearHead
-from medvl.benchmarks.progression_pairs import UNLABELLED, MissingPairImage, NoProgressionPairs, UnknownProgression
+from medvl.benchmarks.progression_pairs import UNLABELLED, MissingPairImage, NoProgressionPairs, PairSplits, UnknownProgression
 from medvl.benchmarks.progression_prompts import PairPrompts
 from medvl.data.progression_samples import ProgressionPair
 from medvl.data.transforms import Augmentation
-from medvl.geometry import Frame
 from medvl.metrics.progression import CLASSES
 from medvl.models.biovil_t import BioVilTImageModel
 from medvl.models.resnet import SmallResNet
@@ -28,15 +30,6 @@ SIZE = 8
 FINDINGS = ("edema", "consolidation")
 STEP = {"improving": -30, "stable": 0, "worsening": 30}
 PROMPTS = {finding: {"improving": ["less dense"], "stable": ["the same"], "worsening": ["more dense"]} for finding in FINDINGS}
-
-
-class Images(dict):
-    """Prepared images in memory."""
-
-    image = dict.__getitem__
-
-    def frame(self, view_id):
-        return Frame.identity((SIZE, SIZE))
 
 
 class ChangeEncoder(nn.Module):
@@ -99,7 +92,8 @@ def cohort(name, patients, images, seed):
 @pytest.fixture(scope="module")
 def world():
     images = Images()
-    return images, cohort("chest_imagenome", 60, images, 0), cohort("silver", 10, images, 1), cohort("ms_cxr_t", 30, images, 2)
+    parts = (("chest_imagenome", 60), ("silver", 10), ("ms_cxr_t", 30))
+    return images, PairSplits(*(cohort(name, patients, images, seed) for seed, (name, patients) in enumerate(parts)))
 
 
 def tuning(**options):
@@ -182,20 +176,24 @@ def test_the_figures_can_be_computed_again_from_the_table(fine_tuned, tmp_path):
 
 
 def test_fine_tuning_leaves_the_model_as_it_was_and_repeats_itself(world):
-    images, train, _, test = world
+    images, pairs = world
     model = Model()
     protocol = tuning(steps=10, dropout=0.2, augmentation=Augmentation(area=(0.7, 1.0)), swap=0.5, prior_dropout=0.2)
 
-    first, second = (protocol.predict(model, PairImages(images, SIZE), "temporal", FINDINGS, train, [], test) for _ in range(2))
+    first, second = (
+        protocol.predict(model, PairImages(images, SIZE), "temporal", FINDINGS, replace(pairs, validation=[])) for _ in range(2)
+    )
 
     assert np.array_equal(first.of_arm(), second.of_arm())
     assert torch.equal(model.image.scale, torch.ones(3))
 
 
 def test_the_figure_is_the_mean_over_seeds(world):
-    images, train, _, test = world
+    images, pairs = world
 
-    found = benchmark(tuning(seeds=(0, 1, 2), steps=8), baselines=(), replicates=10).evaluate(Model(), images, train, [], test)
+    found = benchmark(tuning(seeds=(0, 1, 2), steps=8), baselines=(), replicates=10).evaluate(
+        Model(), images, replace(pairs, validation=[])
+    )
 
     by_seed = found.protocol["macro_accuracy_by_seed"]["temporal"]["edema"]
     assert len(set(by_seed)) > 1
@@ -204,10 +202,10 @@ def test_the_figure_is_the_mean_over_seeds(world):
 
 @pytest.mark.parametrize("learn", ["encoder", "head"])
 def test_the_encoder_learns_unless_it_is_held(world, learn):
-    images, train, _, _ = world
+    images, pairs = world
     model = Model()
 
-    classifier, _ = tuning(steps=5, learn=learn).fine_tune(model.image, PairImages(images, SIZE), "temporal", FINDINGS, train, 0)
+    classifier, _ = tuning(steps=5, learn=learn).fine_tune(model.image, PairImages(images, SIZE), "temporal", FINDINGS, pairs.train, 0)
 
     assert torch.equal(classifier.encoder.scale, model.image.scale) == (learn == "head")
 
@@ -220,10 +218,10 @@ def small_biovil_t():
 
 
 def test_the_change_learns_on_static_maps_that_are_held(world):
-    images, train, _, _ = world
+    images, pairs = world
     encoder = small_biovil_t()
 
-    classifier, _ = tuning(steps=5, learn="change").fine_tune(encoder, PairImages(images, 16), "temporal", FINDINGS, train[:20], 0)
+    classifier, _ = tuning(steps=5, learn="change").fine_tune(encoder, PairImages(images, 16), "temporal", FINDINGS, pairs.train[:20], 0)
 
     learned, before = classifier.encoder.state_dict(), encoder.state_dict()
     changed = {name for name in before if not torch.equal(learned[name], before[name])}
@@ -233,13 +231,13 @@ def test_the_change_learns_on_static_maps_that_are_held(world):
 
 @pytest.mark.parametrize("arm", ["current", "concatenated", "temporal"])
 def test_kept_static_maps_give_what_the_films_give(world, arm):
-    images, train, _, test = world
+    images, pairs = world
     model = SimpleNamespace(image=small_biovil_t())
-    pairs = (PairImages(images, 16), arm, FINDINGS, train[:20], [], test[:7])
+    asked = (PairImages(images, 16), arm, FINDINGS, PairSplits(pairs.train[:20], [], pairs.test[:7]))
 
-    kept = tuning(steps=3, learn="change").predict(model, *pairs)
+    kept = tuning(steps=3, learn="change").predict(model, *asked)
     anew = tuning(steps=3, learn="change", augmentation=Augmentation(area=(1, 1), aspect=(1, 1), brightness=0, contrast=0)).predict(
-        model, *pairs
+        model, *asked
     )
 
     assert np.allclose(kept.of_arm(), anew.of_arm(), atol=1e-5)
@@ -255,9 +253,9 @@ def test_a_static_encoder_has_no_change_to_learn(world):
     "options", [{"balance": "sampling"}, {"pooling": "attention"}, {"precision": "bf16-mixed"}, {"hidden": 0}, {"swap": 0.5}]
 )
 def test_every_option_learns_the_change(world, options):
-    images, train, _, test = world
+    images, pairs = world
 
-    found = benchmark(tuning(**options), baselines=(), replicates=10).evaluate(Model(), images, train, [], test)
+    found = benchmark(tuning(**options), baselines=(), replicates=10).evaluate(Model(), images, replace(pairs, validation=[]))
 
     assert found.metrics["progression_P0_macro_accuracy"]["value"] > 0.8
 
@@ -275,11 +273,11 @@ def test_both_films_of_a_pair_are_cut_alike():
 
 
 def test_exchanging_pairs_in_training_reverses_their_labels(world):
-    images, train, _, _ = world
-    films = PairImages(images, SIZE).films(train[:4], "temporal")
+    images, pairs = world
+    films = PairImages(images, SIZE).films(pairs.train[:4], "temporal")
     labels = torch.tensor([[0, 1], [2, UNLABELLED], [1, 1], [0, 0]])
 
-    turned, reversed_labels = tuning(swap=1.0)._drawn(films, labels, "temporal", 0, 0)
+    turned, reversed_labels = altered(films, labels, 0, 0, swap=1.0, prior_dropout=0.0)
 
     assert torch.equal(turned.current, films.previous)
     assert reversed_labels.tolist() == [[2, 1], [0, UNLABELLED], [1, 1], [2, 2]]
@@ -313,20 +311,20 @@ def test_the_registered_arm_sees_the_registered_prior(world):
 
 @pytest.mark.parametrize(("protocol", "tested"), [(LinearHead(strengths=(1.0, 10.0)), "some"), (FoldedSvm(strength=1.0), "all")])
 def test_frozen_features_of_the_pair_suffice_for_protocols_a_and_b(world, protocol, tested):
-    images, _, _, test = world
+    images, pairs = world
 
-    found = benchmark(protocol).evaluate(Model(), images, [], [], test, untrained=Model(blind=True))
+    found = benchmark(protocol).evaluate(Model(), images, PairSplits([], [], pairs.test), untrained=Model(blind=True))
 
     name = f"progression_{protocol.name}"
     assert found.metrics[f"{name}_macro_accuracy"]["value"] > 0.8
     assert found.metrics[f"{name}_macro_accuracy_beside_current"]["difference"]["value"] > 0.2
     assert found.metrics[f"{name}_flipped_share"]["value"] > 0.8
-    assert (found.protocol["pairs"]["test"] == len(test)) == (tested == "all")
+    assert (found.protocol["pairs"]["test"] == len(pairs.test)) == (tested == "all")
     assert found.protocol["pairs"]["training"] == 0
 
 
 def test_folds_keep_a_patient_together(world):
-    *_, test = world
+    test = world[1].test
 
     fold = FoldedSvm(folds=5)._fold_of(test)
 
@@ -337,9 +335,9 @@ def test_folds_keep_a_patient_together(world):
 
 
 def test_prompts_classify_pairs_without_training(world):
-    images, _, _, test = world
+    images, pairs = world
 
-    found = benchmark(PairPrompts(PROMPTS)).evaluate(Model(), images, [], [], test)
+    found = benchmark(PairPrompts(PROMPTS)).evaluate(Model(), images, PairSplits([], [], pairs.test))
 
     assert found.metrics["progression_C_macro_accuracy"]["value"] > 0.9
     assert found.metrics["progression_C_flipped_share"]["value"] > 0.9
@@ -349,36 +347,37 @@ def test_prompts_classify_pairs_without_training(world):
 
 
 def test_a_part_without_pairs_is_named(world):
-    images, train, validation, test = world
+    images, pairs = world
 
     with pytest.raises(NoProgressionPairs, match="no training pair: 0 training pairs were given"):
-        benchmark(tuning()).evaluate(Model(), images, [], validation, test)
+        benchmark(tuning()).evaluate(Model(), images, replace(pairs, train=[]))
     with pytest.raises(NoProgressionPairs, match="no test pair"):
-        benchmark(tuning()).evaluate(Model(), images, train, validation, [])
+        benchmark(tuning()).evaluate(Model(), images, replace(pairs, test=[]))
 
 
 def test_an_unknown_class_is_named(world):
-    images, train, validation, test = world
+    images, pairs = world
+    mislabelled = pairs.train[0]._replace(study_id="s7", labels={"edema": "worsened"})
 
     with pytest.raises(UnknownProgression, match=r"study s7 labels edema 'worsened'.*did you mean 'worsening'"):
-        benchmark(tuning()).evaluate(Model(), images, [train[0]._replace(study_id="s7", labels={"edema": "worsened"})], validation, test)
+        benchmark(tuning()).evaluate(Model(), images, replace(pairs, train=[mislabelled]))
 
 
 def test_a_missing_prior_image_is_named_or_left_out(world):
-    images, train, validation, test = world
-    lost = [test[0]._replace(previous_view_id="gone"), *test[1:]]
+    images, pairs = world
+    lost = replace(pairs, test=[pairs.test[0]._replace(previous_view_id="gone"), *pairs.test[1:]])
 
     with pytest.raises(MissingPairImage, match=r"previous film gone of the test pair .* missing_images=leave_out"):
-        benchmark(tuning()).evaluate(Model(), images, train, validation, lost)
-    found = benchmark(FoldedSvm(), missing_images="leave_out").evaluate(Model(), images, [], [], lost)
-    assert (found.protocol["pairs"]["test"], found.protocol["pairs_given"]["test"]) == (len(test) - 1, len(test))
+        benchmark(tuning()).evaluate(Model(), images, lost)
+    found = benchmark(FoldedSvm(), missing_images="leave_out").evaluate(Model(), images, lost)
+    assert (found.protocol["pairs"]["test"], found.protocol["pairs_given"]["test"]) == (len(pairs.test) - 1, len(pairs.test))
 
 
 def test_patients_of_the_test_may_not_be_in_training(world):
-    images, train, validation, test = world
+    images, pairs = world
 
     with pytest.raises(NoProgressionPairs, match="1 patients of the test pairs are in training"):
-        benchmark(tuning()).evaluate(Model(), images, [*train, test[0]], validation, test)
+        benchmark(tuning()).evaluate(Model(), images, replace(pairs, train=[*pairs.train, pairs.test[0]]))
 
 
 def test_a_model_in_training_mode_is_refused(world):
@@ -392,12 +391,12 @@ def test_registration_is_needed_for_the_registered_arm():
 
 
 def test_prompts_are_needed_for_every_class_and_finding(world):
-    images, _, _, test = world
+    images, pairs = world
 
     with pytest.raises(NoProgressionPairs, match=r"prompts\.edema has no sentence for 'stable'"):
         PairPrompts({"edema": {"improving": ["better"], "worsening": ["worse"]}})
     with pytest.raises(NoProgressionPairs, match="no prompts for 'consolidation'"):
-        benchmark(PairPrompts({"edema": PROMPTS["edema"]})).evaluate(Model(), images, [], [], test)
+        benchmark(PairPrompts({"edema": PROMPTS["edema"]})).evaluate(Model(), images, PairSplits([], [], pairs.test))
 
 
 def test_the_shipped_protocols_are_the_named_ones():

@@ -3,23 +3,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from images_in_memory import Images
 from torch.nn.functional import normalize
 
 from medvl.benchmarks.retrieval import NothingToMatch, Retrieval
-from medvl.geometry import Frame
 from medvl.records import Report, Study, View
 from medvl.runtime.config import compose, instantiate
 
 SIZE = 8
-
-
-class Images(dict):
-    """Views of one grey level: prepared images in memory."""
-
-    image = dict.__getitem__
-
-    def frame(self, view_id):
-        return Frame.identity((SIZE, SIZE))
 
 
 class Angles:

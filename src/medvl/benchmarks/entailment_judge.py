@@ -12,7 +12,7 @@ from pathlib import Path
 
 from medvl.judges.callable import CallableJudge, Pair
 from medvl.models.entailment import RELATIONS, load_entailment
-from medvl.models.vit_checkpoints import WEIGHTS
+from medvl.models.model_folders import WEIGHTS
 
 ENTAILMENT = RELATIONS.index("entailment")
 

@@ -16,7 +16,15 @@ from typing import Any, Literal
 from medvl.benchmarks.embedding import RadiographSource
 from medvl.benchmarks.progression_figures import ProgressionFigures, by_seed, prediction_table
 from medvl.benchmarks.progression_films import Arm, PairImages, RegisteredImages
-from medvl.benchmarks.progression_pairs import MissingImages, NoProgressionPairs, check_disjoint, class_counts, label_sources, usable_pairs
+from medvl.benchmarks.progression_pairs import (
+    MissingImages,
+    NoProgressionPairs,
+    PairSplits,
+    check_disjoint,
+    class_counts,
+    label_sources,
+    usable_pairs,
+)
 from medvl.benchmarks.progression_protocols import Predictions, ProgressionProtocol
 from medvl.benchmarks.results import Evaluation
 from medvl.data.progression_samples import ProgressionPair
@@ -69,9 +77,7 @@ class ProgressionClassification:
         self,
         model: Any,
         images: RadiographSource,
-        train: Sequence[ProgressionPair],
-        validation: Sequence[ProgressionPair],
-        test: Sequence[ProgressionPair],
+        pairs: PairSplits,
         *,
         untrained: Any = None,
     ) -> Evaluation:
@@ -80,8 +86,7 @@ class ProgressionClassification:
         Args:
             model: an image-text model in evaluation mode, as is ``untrained``; its ``image`` takes (current, previous, has_previous).
             images: the prepared images.
-            train, validation: pairs with silver labels, for a protocol that learns from them; validation may be empty.
-            test: the pairs of MS-CXR-T.
+            pairs: by what they are for.
             untrained: the same architecture before training.
 
         Raises:
@@ -89,41 +94,39 @@ class ProgressionClassification:
             UnknownProgression: for a label that is no class.
             MissingPairImage: for a pair without its images, unless they are left out.
         """
-        asked = self._usable(images, test, "test")
-        learned: dict[str, list[ProgressionPair]] = {"training": [], "validation": []}
-        if self.protocol.needs_training_pairs:
-            learned["training"] = self._usable(images, train, "training")
-            learned["validation"] = self._usable(images, validation, "validation") if validation else []
-            check_disjoint([*learned["training"], *learned["validation"]], asked)
+        used = self._usable(images, pairs)
         registered = self.registration(images) if self.registration is not None else None
         source = PairImages(images, self.crop, self.short_side, self.fit, registered, self.batch_size)
-
-        def predicted(candidate: Any, arm: Arm) -> Predictions:
-            return self.protocol.predict(candidate, source, arm, self.findings, learned["training"], learned["validation"], asked)
-
         arms: list[Arm] = [*(arm for arm in self.baselines if arm in self.protocol.arms), "temporal"]
-        said: dict[str, Predictions] = {arm: predicted(model, arm) for arm in arms}
+        said: dict[str, Predictions] = {arm: self.protocol.predict(model, source, arm, self.findings, used) for arm in arms}
         if untrained is not None:
-            said["untrained"] = predicted(untrained, "temporal")
-        tested = self.protocol.tested(asked)
-        metrics, per_finding = ProgressionFigures(
-            said, tested, self.findings, self.macro_over, f"{self.name}_{self.protocol.name}", self.replicates, self.seed
-        ).figures()
-        given = {"training": len(train), "validation": len(validation), "test": len(test)}
+            said["untrained"] = self.protocol.predict(untrained, source, "temporal", self.findings, used)
+        tested, name = said["temporal"].pairs, f"{self.name}_{self.protocol.name}"
+        metrics, per_finding = ProgressionFigures(said, tested, self.findings, self.macro_over, name, self.replicates, self.seed).figures()
         return Evaluation(
-            benchmark=f"{self.name}_{self.protocol.name}",
+            benchmark=name,
             metrics=metrics,
             per_finding=per_finding,
-            protocol=self._described(said, {**learned, "test": tested}, given),
-            tables={f"{self.name}_{self.protocol.name}_predictions": prediction_table(said, tested, self.findings)},
-            privacy=strictest(pair.privacy for pair in (*learned["training"], *learned["validation"], *asked)),
+            protocol=self._described(said, {"training": used.train, "validation": used.validation, "test": tested}, pairs),
+            tables={f"{name}_predictions": prediction_table(said, tested, self.findings)},
+            privacy=strictest(pair.privacy for pair in (*used.train, *used.validation, *used.test)),
         )
 
-    def _usable(self, images: RadiographSource, pairs: Sequence[ProgressionPair], part: str) -> list[ProgressionPair]:
-        return usable_pairs(images, pairs, self.findings, part, self.missing_images)
+    def _usable(self, images: RadiographSource, pairs: PairSplits) -> PairSplits:
+        """The pairs that the protocol needs, with a label and, unless errors are asked for, with both images."""
+
+        def usable(part: str, given: Sequence[ProgressionPair]) -> list[ProgressionPair]:
+            return usable_pairs(images, given, self.findings, part, self.missing_images)
+
+        test = usable("test", pairs.test)
+        if not self.protocol.needs_training_pairs:
+            return PairSplits([], [], test)
+        used = PairSplits(usable("training", pairs.train), usable("validation", pairs.validation) if pairs.validation else [], test)
+        check_disjoint([*used.train, *used.validation], test)
+        return used
 
     def _described(
-        self, said: Mapping[str, Predictions], parts: Mapping[str, Sequence[ProgressionPair]], given: Mapping[str, int]
+        self, said: Mapping[str, Predictions], parts: Mapping[str, Sequence[ProgressionPair]], given: PairSplits
     ) -> dict[str, Any]:
         """What results say of it."""
         plain = ("crop", "short_side", "fit", "missing_images", "replicates", "seed")
@@ -138,7 +141,7 @@ class ProgressionClassification:
             "registration": _registration(self.registration),
             "label_sources": label_sources(parts),
             "pairs": {name: len(pairs) for name, pairs in parts.items()},
-            "pairs_given": dict(given),
+            "pairs_given": {"training": len(given.train), "validation": len(given.validation), "test": len(given.test)},
             "patients": {name: len({pair.patient_id for pair in pairs}) for name, pairs in parts.items()},
             "classes_by_finding": {name: class_counts(pairs, self.findings) for name, pairs in parts.items()},
             "macro_accuracy_by_seed": by_seed(said, parts["test"], self.findings, "test"),

@@ -22,6 +22,7 @@ from medvl.data.transforms import Augmentation, Fit, Window, cut_window, draw_wi
 from medvl.geometry import Frame
 
 Arm = Literal["current", "concatenated", "registered", "temporal"]
+ARMS: tuple[Arm, ...] = ("current", "concatenated", "registered", "temporal")
 Condition = Literal["current", "concatenated", "registered", "temporal", "swapped", "blank_prior"]
 CONTROLS: tuple[Condition, ...] = ("swapped", "blank_prior")
 

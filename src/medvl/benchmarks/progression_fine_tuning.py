@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from medvl.benchmarks.embedding import device_of
-from medvl.benchmarks.progression_films import Arm, Condition, Films, PairImages, conditions_of, encode_pairs
+from medvl.benchmarks.progression_draws import altered, rows_by_class, rows_in_order
+from medvl.benchmarks.progression_films import ARMS, Arm, Condition, Films, PairImages, conditions_of, encode_pairs
 from medvl.benchmarks.progression_heads import Learn, PairClassifier, Pooling, ProgressionHead, static_films
-from medvl.benchmarks.progression_pairs import UNLABELLED, targets
+from medvl.benchmarks.progression_pairs import UNLABELLED, PairSplits, targets
 from medvl.benchmarks.progression_protocols import Predictions, softmax_of
 from medvl.data.progression_samples import ProgressionPair
 from medvl.data.transforms import Augmentation
@@ -68,40 +69,29 @@ class FineTuning:
     prior_dropout: float = 0.0
     augmentation: Augmentation | None = None
     precision: Precision = "32-true"
-    name: Literal["P0"] = field(default="P0", init=False)
-    arms: tuple[Arm, ...] = field(default=("current", "concatenated", "registered", "temporal"), init=False)
-    needs_training_pairs: bool = field(default=True, init=False)
+    name: ClassVar[Literal["P0"]] = "P0"
+    arms: ClassVar[tuple[Arm, ...]] = ARMS
+    needs_training_pairs: ClassVar[bool] = True
 
-    def tested(self, test: Sequence[ProgressionPair]) -> list[ProgressionPair]:
-        """All of MS-CXR-T."""
-        return list(test)
-
-    def predict(
-        self,
-        model: Any,
-        images: PairImages,
-        arm: Arm,
-        findings: Sequence[str],
-        train: Sequence[ProgressionPair],
-        validation: Sequence[ProgressionPair],
-        test: Sequence[ProgressionPair],
-    ) -> Predictions:
+    def predict(self, model: Any, images: PairImages, arm: Arm, findings: Sequence[str], pairs: PairSplits) -> Predictions:
         """Fine-tune ``model.image`` for one arm with each seed; see ``ProgressionProtocol.predict``. The model itself stays as it is."""
-        asked = [*test, *validation]
-        kept = self._static(model.image, images, arm, train) if self.learn == "change" and self.augmentation is None else None
-        shown = self._static(model.image, images, arm, asked) if self.learn == "change" else None
+        asked = [*pairs.test, *pairs.validation]
+        kept = self._kept(model.image, images, arm, pairs.train) if self.learn == "change" and self.augmentation is None else None
+        shown = self._kept(model.image, images, arm, asked) if self.learn == "change" else None
         by_seed: list[dict[Condition, NDArray[np.float64]]] = []
         losses = []
         for seed in self.seeds:
-            classifier, loss = self.fine_tune(model.image, images, arm, findings, train, seed, kept=kept)
+            classifier, loss = self.fine_tune(model.image, images, arm, findings, pairs.train, seed, kept=kept)
             losses.append(loss)
             batches = partial(_slices, shown, images.batch_size) if shown is not None else partial(images.batches, asked, arm)
             by_seed.append({condition: self._read(classifier, batches(), condition) for condition in conditions_of(arm)})
         together = {condition: np.stack([seed[condition] for seed in by_seed]) for condition in by_seed[0]}
+        tested = len(pairs.test)
         return Predictions(
             arm,
-            {condition: values[:, : len(test)] for condition, values in together.items()},
-            together[arm][:, len(test) :] if validation else None,
+            pairs.test,
+            {condition: values[:, :tested] for condition, values in together.items()},
+            together[arm][:, tested:] if pairs.validation else None,
             {"final_training_loss": losses},
         )
 
@@ -122,12 +112,12 @@ class FineTuning:
             kept: static maps of the training pairs, where these do not learn.
         """
         truth = torch.from_numpy(targets(train, findings))
+        device = device_of(encoder)
+        weights = _class_weights(truth).to(device) if self.balance == "weights" else None
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            classifier = self._classifier(encoder, images, arm, findings, train)
-            device = device_of(encoder)
-            weights = _class_weights(truth).to(device) if self.balance == "weights" else None
-            groups = self._optimizers(classifier)
+            classifier = self._classifier(encoder, images, arm, len(findings), train[:1])
+            optimizers = self._optimizers(classifier)
             losses: list[float] = []
             for step in range(self.steps):
                 rows, epoch = self._rows(truth, seed, step)
@@ -135,34 +125,29 @@ class FineTuning:
                     films = Films(*(tensor[rows] for tensor in kept))
                 else:
                     films = images.films([train[row] for row in rows], arm, augmentation=self.augmentation, seed=seed, epoch=epoch)
-                films, labels = self._drawn(films, truth[rows], arm, seed, step)
-                torch.manual_seed(seed * 1_000_003 + step)  # dropout is a function of (seed, step)
+                prior_dropout = self.prior_dropout if arm == "temporal" else 0.0
+                films, labels = altered(films, truth[rows], seed, step, swap=self.swap, prior_dropout=prior_dropout)
                 films = films.to(device)
                 if self.learn == "change" and kept is None:
-                    films = static_films(encoder, films)
+                    films = self._static(encoder, films)
+                torch.manual_seed(seed * 1_000_003 + step)  # dropout is a function of (seed, step)
                 loss = _loss(self._logits(classifier, films), labels.to(device), weights)
-                loss.backward()
-                for group in groups:
-                    group["optimizer"].step()
-                    group["lr_scheduler"]["scheduler"].step()
-                    group["optimizer"].zero_grad()
+                _step(loss, optimizers)
                 losses.append(loss.item())
         return classifier.eval(), float(np.mean(losses[-max(self.steps // 10, 1) :]))
 
     def described(self) -> dict[str, Any]:
         """What results say of it."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("augmentation", "arms")}
-        drawn = self.augmentation
-        augmentation = None if drawn is None else {name: _plain(getattr(drawn, name)) for name in drawn.__dataclass_fields__}
-        return {**plain, "seeds": list(self.seeds), "augmentation": augmentation}
+        return {"name": self.name, **asdict(self)}
 
     def _classifier(
-        self, encoder: nn.Module, images: PairImages, arm: Arm, findings: Sequence[str], train: Sequence[ProgressionPair]
+        self, encoder: nn.Module, images: PairImages, arm: Arm, findings: int, example: Sequence[ProgressionPair]
     ) -> PairClassifier:
+        """A copy of the encoder with a new head, whose inputs are as many as an example shows."""
         device = device_of(encoder)
         with torch.no_grad():
-            maps = encode_pairs(encoder, arm, images.films(train[:1], arm).to(device))
-        head = ProgressionHead(maps[0].shape[1], len(maps), len(findings), pooling=self.pooling, hidden=self.hidden, dropout=self.dropout)
+            maps = encode_pairs(encoder, arm, images.films(example, arm).to(device))
+        head = ProgressionHead(maps[0].shape[1], len(maps), findings, pooling=self.pooling, hidden=self.hidden, dropout=self.dropout)
         return PairClassifier(copy.deepcopy(encoder), arm, head, learn=self.learn).to(device).train()
 
     def _optimizers(self, classifier: PairClassifier) -> list[dict[str, Any]]:
@@ -181,28 +166,10 @@ class FineTuning:
         ]
 
     def _rows(self, truth: Tensor, seed: int, step: int) -> tuple[list[int], int]:
-        """The training pairs of one step, and the epoch of their draws: a function of (seed, step)."""
+        """The training pairs of one step, and the epoch of their draws."""
         if self.balance == "sampling":
-            draw = np.random.default_rng((seed, step))
-            cells = [torch.nonzero(truth[:, f] == c)[:, 0] for f in range(truth.shape[1]) for c in range(len(CLASSES))]
-            filled = [cell for cell in cells if len(cell)]
-            chosen = [filled[i] for i in draw.integers(len(filled), size=self.batch_size)]
-            return [int(cell[draw.integers(len(cell))]) for cell in chosen], step
-        places = range(step * self.batch_size, (step + 1) * self.batch_size)
-        orders = {epoch: np.random.default_rng((seed, epoch)).permutation(len(truth)) for epoch in {p // len(truth) for p in places}}
-        return [int(orders[place // len(truth)][place % len(truth)]) for place in places], places[0] // len(truth)
-
-    def _drawn(self, films: Films, labels: Tensor, arm: Arm, seed: int, step: int) -> tuple[Films, Tensor]:
-        """The films with the step's exchanges and missing priors; where films are exchanged, labels (B, F) are reversed."""
-        draw = torch.Generator().manual_seed((seed << 32) + step)
-        exchanged, dropped = torch.rand(2, len(labels), generator=draw)
-        turn = exchanged < self.swap
-        by_row = turn[:, None, None, None]
-        current, previous = torch.where(by_row, films.previous, films.current), torch.where(by_row, films.current, films.previous)
-        reversed_ = torch.where(labels == UNLABELLED, labels, len(CLASSES) - 1 - labels)
-        labels = torch.where(turn[:, None], reversed_, labels)
-        has_previous = films.has_previous & (dropped >= self.prior_dropout) if arm == "temporal" else films.has_previous
-        return Films(current, previous, has_previous), labels
+            return rows_by_class(truth, self.batch_size, seed, step)
+        return rows_in_order(len(truth), self.batch_size, seed, step)
 
     def _autocast(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed")
@@ -211,11 +178,14 @@ class FineTuning:
         with self._autocast(films.current.device):
             return classifier(films).float()
 
-    def _static(self, encoder: nn.Module, images: PairImages, arm: Arm, pairs: Sequence[ProgressionPair]) -> Films:
+    def _static(self, encoder: nn.Module, films: Films) -> Films:
+        with self._autocast(films.current.device):
+            return static_films(encoder, films)
+
+    def _kept(self, encoder: nn.Module, images: PairImages, arm: Arm, pairs: Sequence[ProgressionPair]) -> Films:
         """The static maps of all pairs in evaluation's crop, on the CPU."""
-        device = device_of(encoder)
-        with self._autocast(device):
-            parts = [static_films(encoder, films.to(device)).to(torch.device("cpu")) for films in images.batches(pairs, arm)]
+        device, cpu = device_of(encoder), torch.device("cpu")
+        parts = [self._static(encoder, films.to(device)).to(cpu) for films in images.batches(pairs, arm)]
         return Films(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     @torch.inference_mode()
@@ -229,6 +199,15 @@ def _slices(films: Films, size: int) -> Iterator[Films]:
     """Batches of many pairs."""
     for start in range(0, len(films.current), size):
         yield Films(*(tensor[start : start + size] for tensor in films))
+
+
+def _step(loss: Tensor, optimizers: Sequence[dict[str, Any]]) -> None:
+    """Take one step of each optimiser and its schedule."""
+    loss.backward()
+    for each in optimizers:
+        each["optimizer"].step()
+        each["lr_scheduler"]["scheduler"].step()
+        each["optimizer"].zero_grad()
 
 
 def _class_weights(truth: Tensor) -> Tensor:
@@ -246,7 +225,3 @@ def _loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
         finding = torch.arange(labels.shape[1], device=labels.device).expand_as(labels)
         each = each * weights[finding, labels.clamp(min=0)]
     return (each * known).sum() / known.sum().clamp(min=1)
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

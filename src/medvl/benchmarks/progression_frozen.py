@@ -7,8 +7,8 @@ support vector machine (Med-ST). The published splits, folds and strengths are n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,8 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from medvl.benchmarks.embedding import device_of
-from medvl.benchmarks.progression_films import Arm, Condition, PairImages, conditions_of, encode_pairs
-from medvl.benchmarks.progression_pairs import UNLABELLED, NoProgressionPairs, targets
+from medvl.benchmarks.progression_films import ARMS, Arm, Condition, PairImages, conditions_of, encode_pairs
+from medvl.benchmarks.progression_pairs import UNLABELLED, NoProgressionPairs, PairSplits, targets
 from medvl.benchmarks.progression_protocols import Predictions
 from medvl.data.hashed_split import hashed_split
 from medvl.data.progression_samples import ProgressionPair
@@ -46,43 +46,30 @@ class LinearHead:
     shares: tuple[float, float, float] = (0.7, 0.1, 0.2)
     strengths: Sequence[float] = (1e-4, 1e-3, 1e-2, 0.1, 1.0)
     iterations: int = 2000
-    name: Literal["A"] = field(default="A", init=False)
-    arms: tuple[Arm, ...] = field(default=("current", "concatenated", "registered", "temporal"), init=False)
-    needs_training_pairs: bool = field(default=False, init=False)
+    name: ClassVar[Literal["A"]] = "A"
+    arms: ClassVar[tuple[Arm, ...]] = ARMS
+    needs_training_pairs: ClassVar[bool] = False
 
-    def tested(self, test: Sequence[ProgressionPair]) -> list[ProgressionPair]:
-        """The pairs of the test patients."""
-        return self._part(test, "test")
-
-    def predict(
-        self,
-        model: Any,
-        images: PairImages,
-        arm: Arm,
-        findings: Sequence[str],
-        train: Sequence[ProgressionPair],
-        validation: Sequence[ProgressionPair],
-        test: Sequence[ProgressionPair],
-    ) -> Predictions:
+    def predict(self, model: Any, images: PairImages, arm: Arm, findings: Sequence[str], pairs: PairSplits) -> Predictions:
         """See ``ProgressionProtocol.predict``.
 
         Raises:
             NoProgressionPairs: if the split leaves a part without pairs.
         """
-        parts = {name: self._part(test, name) for name in ("train", "validation", "test")}
-        if empty := [name for name, pairs in parts.items() if not pairs]:
+        parts = {name: self._part(pairs.test, name) for name in ("train", "validation", "test")}
+        if empty := [name for name, part in parts.items() if not part]:
             raise NoProgressionPairs(
-                f"protocol A splits {len(test)} pairs by patient, which leaves none for {empty[0]}; it needs more patients"
+                f"protocol A splits {len(pairs.test)} pairs by patient, which leaves none for {empty[0]}; it needs more patients"
             )
-        features = {name: frozen_features(model.image, images, arm, pairs) for name, pairs in parts.items()}
-        truth = {name: targets(pairs, findings) for name, pairs in parts.items()}
+        features = {name: frozen_features(model.image, images, arm, part) for name, part in parts.items()}
+        truth = {name: targets(part, findings) for name, part in parts.items()}
         told = {condition: np.zeros((len(parts["test"]), len(findings), len(CLASSES))) for condition in features["test"]}
         strengths = {}
         for i, finding in enumerate(findings):
             fitted, strengths[finding] = self._fit(features, {name: labels[:, i] for name, labels in truth.items()}, arm)
             for condition, inputs in features["test"].items():
                 told[condition][:, i] = _scattered(fitted, inputs)
-        return Predictions(arm, {c: values[None] for c, values in told.items()}, None, {"C": strengths})
+        return Predictions(arm, parts["test"], {c: values[None] for c, values in told.items()}, chosen={"C": strengths})
 
     def described(self) -> dict[str, Any]:
         """What results say of it."""
@@ -124,32 +111,19 @@ class FoldedSvm:
     strength: float = 0.01
     balanced: bool = True
     seed: int = 0
-    name: Literal["B"] = field(default="B", init=False)
-    arms: tuple[Arm, ...] = field(default=("current", "concatenated", "registered", "temporal"), init=False)
-    needs_training_pairs: bool = field(default=False, init=False)
+    name: ClassVar[Literal["B"]] = "B"
+    arms: ClassVar[tuple[Arm, ...]] = ARMS
+    needs_training_pairs: ClassVar[bool] = False
 
-    def tested(self, test: Sequence[ProgressionPair]) -> list[ProgressionPair]:
-        """All of MS-CXR-T."""
-        return list(test)
-
-    def predict(
-        self,
-        model: Any,
-        images: PairImages,
-        arm: Arm,
-        findings: Sequence[str],
-        train: Sequence[ProgressionPair],
-        validation: Sequence[ProgressionPair],
-        test: Sequence[ProgressionPair],
-    ) -> Predictions:
+    def predict(self, model: Any, images: PairImages, arm: Arm, findings: Sequence[str], pairs: PairSplits) -> Predictions:
         """See ``ProgressionProtocol.predict``.
 
         Raises:
             NoProgressionPairs: if there are fewer patients than folds.
         """
-        features, truth = frozen_features(model.image, images, arm, test), targets(test, findings)
-        fold = self._fold_of(test)
-        told = {condition: np.zeros((len(test), len(findings), len(CLASSES))) for condition in features}
+        features, truth = frozen_features(model.image, images, arm, pairs.test), targets(pairs.test, findings)
+        fold = self._fold_of(pairs.test)
+        told = {condition: np.zeros((len(pairs.test), len(findings), len(CLASSES))) for condition in features}
         for i in range(len(findings)):
             known = truth[:, i] != UNLABELLED
             for held_out in range(self.folds):
@@ -158,7 +132,7 @@ class FoldedSvm:
                 fitted = _fitted(machine, features[arm][rest], truth[rest, i])
                 for condition, inputs in features.items():
                     told[condition][fold == held_out, i] = _one_hot(fitted, inputs[fold == held_out])
-        return Predictions(arm, {condition: values[None] for condition, values in told.items()})
+        return Predictions(arm, pairs.test, {condition: values[None] for condition, values in told.items()})
 
     def described(self) -> dict[str, Any]:
         """What results say of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -29,6 +30,20 @@ class UnknownProgression(UserError):
 
 class MissingPairImage(UserError):
     """A film of a pair has no prepared image."""
+
+
+@dataclass(frozen=True)
+class PairSplits:
+    """Pairs by what they are for.
+
+    Attributes:
+        train, validation: pairs with silver labels, for a protocol that learns from them; validation may be empty.
+        test: the pairs of MS-CXR-T.
+    """
+
+    train: Sequence[ProgressionPair]
+    validation: Sequence[ProgressionPair]
+    test: Sequence[ProgressionPair]
 
 
 def usable_pairs(

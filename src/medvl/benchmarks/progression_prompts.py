@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from medvl.benchmarks.embedding import device_of, ensemble_direction, text_embeddings
 from medvl.benchmarks.progression_films import Arm, Condition, PairImages, conditions_of
-from medvl.benchmarks.progression_pairs import NoProgressionPairs
+from medvl.benchmarks.progression_pairs import NoProgressionPairs, PairSplits
 from medvl.benchmarks.progression_protocols import Predictions, softmax_of
-from medvl.data.progression_samples import ProgressionPair
 from medvl.metrics.progression import CLASSES
 
 
@@ -29,9 +28,9 @@ class PairPrompts:
     """
 
     prompts: Mapping[str, Mapping[str, Sequence[str]]]
-    name: Literal["C"] = field(default="C", init=False)
-    arms: tuple[Arm, ...] = field(default=("current", "temporal"), init=False)
-    needs_training_pairs: bool = field(default=False, init=False)
+    name: ClassVar[Literal["C"]] = "C"
+    arms: ClassVar[tuple[Arm, ...]] = ("current", "temporal")
+    needs_training_pairs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for finding, by_class in self.prompts.items():
@@ -39,21 +38,8 @@ class PairPrompts:
                 if not by_class.get(name):
                     raise NoProgressionPairs(f"prompts.{finding} has no sentence for {name!r}; give at least one")
 
-    def tested(self, test: Sequence[ProgressionPair]) -> list[ProgressionPair]:
-        """All of MS-CXR-T."""
-        return list(test)
-
     @torch.inference_mode()
-    def predict(
-        self,
-        model: Any,
-        images: PairImages,
-        arm: Arm,
-        findings: Sequence[str],
-        train: Sequence[ProgressionPair],
-        validation: Sequence[ProgressionPair],
-        test: Sequence[ProgressionPair],
-    ) -> Predictions:
+    def predict(self, model: Any, images: PairImages, arm: Arm, findings: Sequence[str], pairs: PairSplits) -> Predictions:
         """See ``ProgressionProtocol.predict``; probabilities are the softmax of the scores over the model's temperature.
 
         Raises:
@@ -67,13 +53,13 @@ class PairPrompts:
         classes = torch.stack(ensembles).unflatten(0, (len(findings), len(CLASSES)))  # (F, 3, D)
         device, temperature = device_of(model), float(getattr(model, "temperature", 1.0))
         told: dict[Condition, list[NDArray[np.float64]]] = {condition: [] for condition in conditions_of(arm)}
-        for films in images.batches(test, arm):
+        for films in images.batches(pairs.test, arm):
             for condition, parts in told.items():
                 shown = films.to(device).shown(condition)
-                pair = (shown.current,) if arm == "current" else shown
-                embedded = model.embed_images(*pair).projected_global_embedding.float().cpu()  # (B, D)
+                seen = (shown.current,) if arm == "current" else shown
+                embedded = model.embed_images(*seen).projected_global_embedding.float().cpu()  # (B, D)
                 parts.append(softmax_of(torch.einsum("bd,fcd->bfc", embedded, classes) / temperature))
-        return Predictions(arm, {condition: np.concatenate(parts)[None] for condition, parts in told.items()})
+        return Predictions(arm, pairs.test, {condition: np.concatenate(parts)[None] for condition, parts in told.items()})
 
     def described(self) -> dict[str, Any]:
         """What results say of it."""

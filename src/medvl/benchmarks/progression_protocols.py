@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medvl.benchmarks.progression_films import Arm, Condition, PairImages
+from medvl.benchmarks.progression_pairs import PairSplits
 from medvl.data.progression_samples import ProgressionPair
 
 
@@ -27,12 +28,14 @@ class Predictions(NamedTuple):
 
     Attributes:
         arm: what was seen of the pairs.
+        pairs: the N pairs of MS-CXR-T that figures are over: all, or those that the protocol keeps for the test.
         probabilities: condition → (S, N, F, 3): seed, pair, finding, class; zero or one where a classifier gives no probabilities.
         validation: the same of the arm itself on the validation pairs; ``None`` without them.
         chosen: what the protocol settled on, for the results.
     """
 
     arm: Arm
+    pairs: Sequence[ProgressionPair]
     probabilities: dict[Condition, NDArray[np.float64]]
     validation: NDArray[np.float64] | None = None
     chosen: Mapping[str, Any] = {}
@@ -63,28 +66,15 @@ class ProgressionProtocol(Protocol):
     def needs_training_pairs(self) -> bool:
         """Whether it learns from pairs other than MS-CXR-T's own."""
 
-    def tested(self, test: Sequence[ProgressionPair]) -> list[ProgressionPair]:
-        """The pairs of MS-CXR-T that figures are over."""
-
-    def predict(
-        self,
-        model: Any,
-        images: PairImages,
-        arm: Arm,
-        findings: Sequence[str],
-        train: Sequence[ProgressionPair],
-        validation: Sequence[ProgressionPair],
-        test: Sequence[ProgressionPair],
-    ) -> Predictions:
-        """Predictions for ``tested(test)``, in its order, under the conditions of an arm.
+    def predict(self, model: Any, images: PairImages, arm: Arm, findings: Sequence[str], pairs: PairSplits) -> Predictions:
+        """What a model says of the pairs that figures are over, under the conditions of an arm.
 
         Args:
             model: an image-text model in evaluation mode with its image model as ``image``.
             images: the films.
             arm: what is seen of a pair.
             findings: F names.
-            train, validation: pairs with silver labels; unused unless ``needs_training_pairs``.
-            test: the pairs of MS-CXR-T.
+            pairs: those for training and validation are unused unless ``needs_training_pairs``.
         """
 
     def described(self) -> dict[str, Any]:

@@ -29,15 +29,16 @@ def main(overrides: list[str]) -> None:
 
 def task(config: DictConfig) -> dict[str, Any] | None:
     """Measure a model, or plan it."""
-    from medvl.cli import measure, stages
+    from medvl.cli import measure, sources, stages
 
     check_targets(config)
     model = config.encoder or config.trained
     if model is None or (config.encoder and config.trained):
         raise InvalidValue("medvl evaluate", "trained, encoder", "give one of the two: a trained image-text model or an image encoder")
     if config.dry_run:
-        missing = [*stages.missing_roots(config), *(path for path in (model, config.untrained) if path and not Path(path).exists())]
-        return app.show_plan(config, {"folder": str(run_folder(config, "evaluate")), "missing": missing})
+        absent = (path for path in (model, config.untrained) if path and not Path(path).exists())
+        missing = [*stages.missing_roots(config), *sources.missing_sources(config, [config.benchmark]), *absent]
+        return app.show_plan(config, {"folder": str(run_folder(config, "evaluate")), "missing": list(dict.fromkeys(missing))})
     untrained = Path(config.untrained) if config.untrained else None
     measurement = measure.Measurement(config, None, splits=config.split, model=Path(model), untrained=untrained)
     return measure.leave_results([measurement.run(config.benchmark)], config, run_folder(config, "evaluate"))

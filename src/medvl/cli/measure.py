@@ -15,22 +15,23 @@ from medvl.benchmarks.features import ImageEncoder
 from medvl.benchmarks.findings_task import Splits
 from medvl.benchmarks.phrase_grounding import PhraseGrounding
 from medvl.benchmarks.progression import ProgressionClassification
+from medvl.benchmarks.progression_pairs import PairSplits
 from medvl.benchmarks.report_retrieval import ReportRetrieval
 from medvl.benchmarks.results import Evaluation
 from medvl.benchmarks.retrieval import Retrieval
 from medvl.benchmarks.sentence_similarity import SentenceSimilarity
 from medvl.benchmarks.zero_shot import ZeroShotClassification
 from medvl.cli import stages
+from medvl.cli.sources import source_folder
 from medvl.data import ms_cxr, ms_cxr_t, radnli
 from medvl.data.prepared import PreparedDataset
-from medvl.data.progression_samples import ProgressionPair, named_pairs, prepared_pairs
+from medvl.data.progression_samples import named_pairs, prepared_pairs
 from medvl.models.checkpoints import load_cxr_bert, load_image_text
 from medvl.models.cxr_bert import CxrBert
 from medvl.models.encoders import load_encoder
 from medvl.models.image_text import ImageTextModel
 from medvl.records import SentencePair, Study
 from medvl.runtime.config import instantiate
-from medvl.runtime.errors import InvalidValue
 from medvl.runtime.files import write_json, write_text
 from medvl.runtime.provenance import provenance
 
@@ -69,7 +70,7 @@ class Measurement:
                 return benchmark.evaluate(model, self.images, self.splits.test, untrained=untrained)
             case ProgressionClassification():
                 model, untrained = self.image_text_models
-                return benchmark.evaluate(model, self.images, *self.progression_pairs, untrained=untrained)
+                return benchmark.evaluate(model, self.images, self.progression_pairs, untrained=untrained)
             case ReportRetrieval():
                 model, untrained = self.image_text_models
                 return benchmark.evaluate(model, self.images, self.splits, untrained=untrained)
@@ -111,37 +112,21 @@ class Measurement:
         if self.config.data.ms_cxr is None:
             return list(studies)
         patients = {study.patient_id for study in studies}
-        annotated = ms_cxr.read_studies(Path(self.config.data.ms_cxr), privacy=self.config.data.privacy)
+        annotated = ms_cxr.read_studies(source_folder(self.config, "ms_cxr"), privacy=self.config.data.privacy)
         return [study for study in annotated if study.patient_id in patients]
 
     @cached_property
-    def progression_pairs(self) -> tuple[list[ProgressionPair], list[ProgressionPair], list[ProgressionPair]]:
-        """Training and validation pairs of the prepared dataset, and all of MS-CXR-T's, whatever the splits to measure on.
-
-        Raises:
-            InvalidValue: if ``data`` names no folder of MS-CXR-T.
-        """
+    def progression_pairs(self) -> PairSplits:
+        """Training and validation pairs of the prepared dataset, and all of MS-CXR-T's, whatever the splits to measure on; errors as
+        ``source_folder``."""
         train = prepared_pairs(self.images, split=TRAIN_SPLIT)
         validation = [pair for split in VALIDATION_SPLITS for pair in prepared_pairs(self.images, split=split)]
-        test = ms_cxr_t.read_image_pairs(self._folder_of("ms_cxr_t"), privacy=self.config.data.privacy)
-        return train, validation, list(named_pairs(test))
+        test = ms_cxr_t.read_image_pairs(source_folder(self.config, "ms_cxr_t"), privacy=self.config.data.privacy)
+        return PairSplits(train, validation, list(named_pairs(test)))
 
     def sentence_pairs(self, source: str) -> list[SentencePair]:
-        """The sentence pairs in the folder that ``data`` names for a source, ``ms_cxr_t`` or ``radnli``; no images are needed.
-
-        Raises:
-            InvalidValue: if it names none.
-        """
-        return list(SENTENCE_PAIRS[source](self._folder_of(source), privacy=self.config.data.privacy))
-
-    def _folder_of(self, source: str) -> Path:
-        """The folder that ``data`` names for another dataset; the phantom's is made when missing."""
-        data = self.config.data
-        if data.get(source) is None:
-            raise InvalidValue(f"data={data.name}", source, f"names no folder of such pairs; set data.{source}=…")
-        if data.cohort:
-            stages.make_cohort(data.cohort, Path(data.root))
-        return Path(data[source])
+        """The sentence pairs of a source, ``ms_cxr_t`` or ``radnli``; no images are needed; errors as ``source_folder``."""
+        return list(SENTENCE_PAIRS[source](source_folder(self.config, source), privacy=self.config.data.privacy))
 
 
 def leave_results(evaluations: Sequence[Evaluation], config: DictConfig, folder: Path) -> dict[str, Any]:

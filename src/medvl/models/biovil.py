@@ -8,16 +8,15 @@ the official checkpoint (microsoft/hi-ml, ``ImageModel``).
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from medvl.models.resnet import SmallResNet
+from medvl.models.resnet50 import ResNet50
 
-class Trunk(Protocol):
-    """A network from pixels to a map: ``ResNet50`` as published, ``SmallResNet`` for two CPU cores."""
-
-    width: int
-    config: dict[str, object]
+Trunk = ResNet50 | SmallResNet
+"""From pixels to a map: ``ResNet50`` as published, ``SmallResNet`` for two CPU cores."""
 
 
 class ImageModelOutput(NamedTuple):
@@ -73,10 +72,10 @@ class BioVilImageModel(nn.Module):
         projection_size: D.
     """
 
-    def __init__(self, trunk: nn.Module, projection_size: int = 128) -> None:
+    def __init__(self, trunk: Trunk, projection_size: int = 128) -> None:
         super().__init__()
         self.config = {"architecture": "biovil", "trunk": trunk.config, "projection_size": projection_size}
-        self.width = int(trunk.width)  # type: ignore[arg-type]
+        self.width = trunk.width
         self.encoder = StaticEncoder(trunk)
         self.projector = PatchProjector(self.width, projection_size)
 

@@ -10,37 +10,38 @@ Official files carry the trunk's unused classifier, tied tensors twice, and perh
 
 from __future__ import annotations
 
-import json
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
-from medvl.models.biovil import BioVilImageModel
+from medvl.models.biovil import BioVilImageModel, Trunk
 from medvl.models.biovil_t import BioVilTImageModel
 from medvl.models.cxr_bert import CxrBert
+from medvl.models.model_folders import (
+    CONFIG,
+    TIED,
+    TOKENIZER,
+    WEIGHTS,
+    is_tied_copy,
+    load_strictly,
+    own_tensors,
+    read_config,
+    save_folder,
+)
 from medvl.models.resnet import SmallResNet
 from medvl.models.resnet50 import ResNet50
 from medvl.models.tokenizer import read_vocabulary
-from medvl.models.vit_checkpoints import CONFIG, WEIGHTS
 from medvl.runtime.errors import InvalidValue, MissingFile
-from medvl.runtime.files import atomic_path, write_json, write_text
 
-TOKENIZER = "tokenizer.json"
 VOCABULARY = "vocab.txt"
 OFFICIAL_WEIGHTS = "pytorch_model.bin"
 TEXT = "cxr_bert"
 UNUSED_CLASSIFIER = {"encoder.encoder.fc.weight": (1000, 2048), "encoder.encoder.fc.bias": (1000,)}
-TIED = {
-    "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
-    "cls.predictions.decoder.bias": "cls.predictions.bias",
-}  # copy → original
 POSITION_IDS = "bert.embeddings.position_ids"  # a buffer that older transformers wrote
 
 
@@ -75,7 +76,7 @@ def load_cxr_bert(path: Path | str) -> CxrBert:
     folder = Path(path)
     official = (folder / OFFICIAL_WEIGHTS).is_file() and not (folder / WEIGHTS).is_file()
     weights = folder / (OFFICIAL_WEIGHTS if official else WEIGHTS)
-    config = _read_config(folder / CONFIG)
+    config = read_config(folder / CONFIG)
     text = _official_text_config(config, folder / CONFIG) if official or "hidden_size" in config else config.get("text", config)
     model = CxrBert(**{name: value for name, value in text.items() if name not in ("architecture", "schema_version")})
     tensors = _pickled_tensors(weights) if official else own_tensors(weights)
@@ -90,48 +91,6 @@ def save_cxr_bert(model: CxrBert, folder: Path) -> None:
     save_folder(model, folder, {"architecture": TEXT, **model.config}, model.tokenizer)
 
 
-def save_folder(model: nn.Module, folder: Path, config: Mapping[str, Any], tokenizer: Tokenizer | None) -> None:
-    """Write ``config.json``, ``tokenizer.json`` and ``model.safetensors``, each atomically, the weights last; tied tensors once."""
-    write_json(folder / CONFIG, {"schema_version": 1, **config})
-    if tokenizer is not None:
-        write_text(folder / TOKENIZER, tokenizer.to_str())
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items() if not _is_copy(name)}
-    with atomic_path(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary)
-
-
-def own_config(folder: Path, architecture: str, names: Sequence[str]) -> dict[str, Any]:
-    """The architecture values of a folder of ours, all of whose files are there.
-
-    Raises:
-        MissingFile: naming the first absent file.
-        InvalidValue: if the folder holds another architecture.
-    """
-    for name in names:
-        if not (folder / name).is_file():
-            raise MissingFile(folder / name, f"Is this the folder of a trained model ({architecture})?")
-    config = _read_config(folder / CONFIG)
-    if (found := config.pop("architecture", None)) != architecture:
-        raise InvalidValue(folder / CONFIG, "field 'architecture'", f"is {found!r}, expected {architecture!r}")
-    config.pop("schema_version", None)
-    return config
-
-
-def own_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
-
-    Raises:
-        MissingFile: if it is not there.
-        InvalidValue: if it cannot be read.
-    """
-    if not path.is_file():
-        raise MissingFile(path)
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise InvalidValue(path, "tensors", str(error)) from error
-
-
 def image_model(config: Mapping[str, Any], path: Path) -> BioVilImageModel | BioVilTImageModel:
     """The image model that plain architecture values describe.
 
@@ -143,7 +102,7 @@ def image_model(config: Mapping[str, Any], path: Path) -> BioVilImageModel | Bio
     values.pop("schema_version", None)
     match trunk.pop("architecture", None):
         case "resnet50":
-            network: nn.Module = ResNet50()
+            network: Trunk = ResNet50()
         case "small_resnet":
             network = SmallResNet(**trunk)
         case other:
@@ -156,29 +115,8 @@ def image_model(config: Mapping[str, Any], path: Path) -> BioVilImageModel | Bio
     raise InvalidValue(path, "field 'architecture'", f"{architecture!r} is not one of biovil, biovil_t")
 
 
-def load_strictly(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Give a model its tensors, tied ones once.
-
-    Raises:
-        InvalidValue: naming the file and the first tensors that are missing, unexpected, or of another shape.
-    """
-    wanted = {name: tensor.shape for name, tensor in model.state_dict().items() if not _is_copy(name)}
-    problems = {
-        "missing": sorted(wanted.keys() - tensors.keys()),
-        "unexpected": sorted(tensors.keys() - wanted.keys()),
-        "of another shape": [
-            f"{n} {tuple(tensors[n].shape)}, expected {tuple(shape)}"
-            for n, shape in wanted.items()
-            if n in tensors and tensors[n].shape != shape
-        ],
-    }
-    if found := [f"{len(names)} {problem} ({', '.join(names[:3])})" for problem, names in problems.items() if names]:
-        raise InvalidValue(path, "tensors", "; ".join(found))
-    model.load_state_dict(dict(tensors), strict=False)  # what is tied is not there twice; everything else was checked
-
-
 def _own_image_model(folder: Path, expected: type) -> Any:
-    config = _read_config(folder / CONFIG)
+    config = read_config(folder / CONFIG)
     model = image_model(config.get("image", config), folder / CONFIG)
     if not isinstance(model, expected):
         raise InvalidValue(folder / CONFIG, "field 'architecture'", f"is {model.config['architecture']!r}; load it by its own function")
@@ -207,11 +145,7 @@ def _without_copies(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]
     for copy, original in TIED.items():
         if copy in tensors and original in tensors and not torch.equal(tensors[copy], tensors[original]):
             raise InvalidValue(path, copy, f"differs from {original}, to which it is tied")
-    return {name: tensor for name, tensor in tensors.items() if not _is_copy(name) and name != POSITION_IDS}
-
-
-def _is_copy(name: str) -> bool:
-    return name.removeprefix("text.") in TIED
+    return {name: tensor for name, tensor in tensors.items() if not is_tied_copy(name) and name != POSITION_IDS}
 
 
 def _pickled_tensors(path: Path) -> dict[str, Tensor]:
@@ -224,15 +158,6 @@ def _pickled_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(found, Mapping) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
         raise InvalidValue(path, "as a whole", "is not a state dict of tensors")
     return dict(found)
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise MissingFile(path)
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise InvalidValue(path, "as a whole", "is not JSON") from error
 
 
 def _official_text_config(config: Mapping[str, Any], path: Path) -> dict[str, Any]:

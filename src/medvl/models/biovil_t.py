@@ -19,7 +19,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from medvl.models.biovil import ImageModelOutput, PatchProjector, project
+from medvl.models.biovil import ImageModelOutput, PatchProjector, Trunk, project
 
 
 class PairAttention(nn.Module):
@@ -96,12 +96,12 @@ class PairTransformer(nn.Module):
 class HybridEncoder(nn.Module):
     """Trunk, its projection to the transformer's width, the transformer, and the vector for a missing film."""
 
-    def __init__(self, trunk: nn.Module, width: int, heads: int, blocks: int, dropout: float, drop_path: float) -> None:
+    def __init__(self, trunk: Trunk, width: int, heads: int, blocks: int, dropout: float, drop_path: float) -> None:
         super().__init__()
         self.encoder = trunk
         self.missing_previous_emb = nn.Parameter(torch.zeros(1, width, 1, 1))
         nn.init.trunc_normal_(self.missing_previous_emb, std=0.02)
-        self.backbone_to_vit = nn.Conv2d(int(trunk.width), width, 1, bias=False)  # type: ignore[arg-type]
+        self.backbone_to_vit = nn.Conv2d(trunk.width, width, 1, bias=False)
         self.vit_pooler = PairTransformer(width, heads, blocks, dropout, drop_path)
 
 
@@ -118,7 +118,7 @@ class BioVilTImageModel(nn.Module):
 
     def __init__(
         self,
-        trunk: nn.Module,
+        trunk: Trunk,
         projection_size: int = 128,
         width: int = 256,
         heads: int = 8,

@@ -10,21 +10,11 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from medvl.models.biovil_checkpoints import (
-    TOKENIZER,
-    image_model,
-    load_biovil,
-    load_biovil_t,
-    load_cxr_bert,
-    load_strictly,
-    own_config,
-    own_tensors,
-    save_cxr_bert,
-    save_folder,
-)
+from medvl.models.biovil_checkpoints import image_model, load_biovil, load_biovil_t, load_cxr_bert, save_cxr_bert
 from medvl.models.cxr_bert import CxrBert
 from medvl.models.image_text import ImageTextModel
-from medvl.models.vit_checkpoints import CONFIG, WEIGHTS, load_vit, save_vit
+from medvl.models.model_folders import CONFIG, TOKENIZER, WEIGHTS, load_strictly, own_config, own_tensors, save_folder
+from medvl.models.vit_checkpoints import load_vit, save_vit
 
 __all__ = [
     "CONFIG",
@@ -56,7 +46,7 @@ def load_image_text(folder: Path) -> ImageTextModel:
         MissingFile: naming the absent file.
         InvalidValue: naming the file and what does not fit.
     """
-    config = own_config(folder, ARCHITECTURE, (WEIGHTS, CONFIG, TOKENIZER))
+    config = own_config(folder, ARCHITECTURE)
     image, text = config.pop("image"), config.pop("text")
     model = ImageTextModel(image_model(image, folder / CONFIG), CxrBert(**text), **config)
     load_strictly(model, own_tensors(folder / WEIGHTS), folder / WEIGHTS)

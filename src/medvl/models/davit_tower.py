@@ -9,23 +9,18 @@ On disk: a folder of ``config.json`` (arguments of ``DavitTower``) and ``model.s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from timm.models.davit import DaVit
 from torch import Tensor, nn
 
+from medvl.models.model_folders import CONFIG, WEIGHTS, load_strictly, own_config, own_tensors, save_folder
 from medvl.models.vit import EncoderOutput
-from medvl.runtime.errors import InvalidValue, MissingFile
-from medvl.runtime.files import atomic_path, write_json
 
 ARCHITECTURE = "davit"
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 class DavitTower(nn.Module):
@@ -112,10 +107,7 @@ class DavitTower(nn.Module):
 
 def save_davit(model: DavitTower, folder: Path) -> None:
     """Write a tower's folder; each file atomically, the weights last."""
-    write_json(folder / CONFIG, {"architecture": ARCHITECTURE, "schema_version": 1, **model.config})
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.net.state_dict().items()}
-    with atomic_path(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary)
+    save_folder(model.net, folder, {"architecture": ARCHITECTURE, **model.config})
 
 
 def load_davit(folder: Path) -> DavitTower:
@@ -125,17 +117,8 @@ def load_davit(folder: Path) -> DavitTower:
         MissingFile: naming the absent file.
         InvalidValue: naming the file and what does not fit.
     """
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise MissingFile(folder / name, "Is this the folder of a DaViT?")
-    config = json.loads((folder / CONFIG).read_text())
-    if config.pop("architecture", None) != ARCHITECTURE:
-        raise InvalidValue(folder / CONFIG, "field 'architecture'", f"expected {ARCHITECTURE!r}")
-    config.pop("schema_version")
+    config = own_config(folder, ARCHITECTURE, (CONFIG, WEIGHTS))
     with torch.random.fork_rng(devices=[]):
         model = DavitTower(**config)
-    try:
-        model.net.load_state_dict(load_file(folder / WEIGHTS))
-    except (RuntimeError, SafetensorError) as error:
-        raise InvalidValue(folder / WEIGHTS, "tensors", str(error).splitlines()[-1].strip()) from error
+    load_strictly(model.net, own_tensors(folder / WEIGHTS), folder / WEIGHTS)
     return model.eval()

@@ -17,9 +17,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from medvl.models.biovil_checkpoints import TOKENIZER, load_strictly, own_config, own_tensors, save_folder
 from medvl.models.cxr_bert import FORBIDDEN, CxrBert
-from medvl.models.vit_checkpoints import CONFIG, WEIGHTS
+from medvl.models.model_folders import TOKENIZER, WEIGHTS, load_strictly, own_config, own_tensors, save_folder
 
 RELATIONS = ("entailment", "neutral", "contradiction")
 ARCHITECTURE = "entailment"
@@ -96,7 +95,7 @@ def load_entailment(folder: Path | str) -> EntailmentClassifier:
         InvalidValue: naming the file and what does not fit.
     """
     folder = Path(folder)
-    config = own_config(folder, ARCHITECTURE, (WEIGHTS, CONFIG, TOKENIZER))
+    config = own_config(folder, ARCHITECTURE)
     model = EntailmentClassifier(CxrBert(**config.pop("text")), **config)
     load_strictly(model, own_tensors(folder / WEIGHTS), folder / WEIGHTS)
     model.text.set_tokenizer(Tokenizer.from_file(str(folder / TOKENIZER)))

@@ -23,6 +23,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from medvl.models.model_folders import CONFIG, WEIGHTS
 from medvl.models.position_embeddings import PositionInterpolation
 from medvl.models.vit import VisionTransformer
 from medvl.models.vit_layouts import Layout, State, architecture, from_official, layout_of, to_channels, to_official, unwrapped
@@ -32,7 +33,7 @@ from medvl.runtime.files import atomic_path, write_json
 logger = logging.getLogger(__name__)
 
 ARCHITECTURE = "vision_transformer"
-CONFIG, WEIGHTS, PROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
+PROCESSOR = "preprocessor_config.json"
 HF_WEIGHTS = (WEIGHTS, f"{WEIGHTS}.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 HF_TYPES = ("dinov2", "dinov2_with_registers")
 NESTED = ("teacher", "model", "state_dict", "student")  # where training checkpoints hold their weights, the best first
