@@ -66,3 +66,17 @@ def test_the_table_marks_what_is_seen_and_what_ought_to_be():
     assert lines[0] == "| error | n | words/recall | words/wrong |"
     assert lines[2] == "| dropped | 8 | **0.500 (0.500 … 0.500)** | 0.000 (0.000 … 0.000) ! |"
     assert [drop.statistic for drop in broken_claims(found, claims)] == ["words/wrong"]
+
+
+def test_the_table_counts_reports_also_where_the_last_metric_has_no_say():
+    def silent(predictions, references):
+        return scores("silent", {"box": [float("nan")] * len(predictions)}, {"version": 1})
+
+    found = sensitivity(
+        {"dropped": [case(i, "a") for i in range(8)]},
+        METRICS | {"silent": OnTexts(silent)},
+        ["words/recall", "silent/box"],
+        replicates=100,
+    )
+
+    assert table(found, {}).splitlines()[2].startswith("| dropped | 8 |")

@@ -45,12 +45,14 @@ class Drop:
     Attributes:
         error: its name.
         statistic: ``metric/statistic``.
+        cases: reports with this error, whether the statistic is defined for them or not.
         sound: value of the sound predictions.
         drop: sound − erroneous with its paired interval; the sign is turned where lower is better.
     """
 
     error: str
     statistic: str
+    cases: int
     sound: float | None
     drop: Estimate
 
@@ -97,7 +99,7 @@ def sensitivity(
                 raise CannotScore(f"statistics: no metric gives {name!r}")
             (before, lower), (after, _) = sound[name], erroneous[name]
             pair = (after, before) if lower else (before, after)
-            drops.append(Drop(error, name, estimate(before, weights).value, paired_difference(*pair, weights)))
+            drops.append(Drop(error, name, len(of), estimate(before, weights).value, paired_difference(*pair, weights)))
     return drops
 
 
@@ -113,7 +115,7 @@ def table(drops: Sequence[Drop], claims: Mapping[str, Sequence[str]]) -> str:
     for drop in drops:
         rows.setdefault(drop.error, {})[drop.statistic] = _cell(drop, drop.statistic in claims.get(drop.error, ()))
     lines = [f"| error | n | {' | '.join(statistics)} |", f"|---|---|{'---|' * len(statistics)}"]
-    numbers = {drop.error: drop.drop.n for drop in drops}
+    numbers = {drop.error: drop.cases for drop in drops}
     lines += [f"| {error} | {numbers[error]} | {' | '.join(cells[s] for s in statistics)} |" for error, cells in rows.items()]
     return "\n".join(lines) + "\n"
 
