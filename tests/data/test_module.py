@@ -1,13 +1,11 @@
 import json
-import multiprocessing
-import os
-import socket
 from functools import partial
 
 import pytest
 import torch
 from cohort import write_cohort
 from lightning.pytorch import Callback, LightningModule, Trainer
+from two_ranks import run_two_ranks
 
 from medvl.data.module import RadiographDataModule
 from medvl.data.prepare import prepare
@@ -133,27 +131,15 @@ def test_the_state_holds_plain_numbers(folder):
     assert module.state_dict() == {"seed": 5, "epoch": 0, "position": 0, "length": 24}
 
 
-def run_rank(rank, port, folder, out):
-    """One of two processes, started as torchrun would: a whole run, and the rest of one that a single process began."""
-    torch.set_num_threads(1)
-    facts = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": 2, "RANK": rank, "LOCAL_RANK": rank}
-    os.environ.update({name: str(value) for name, value in {**facts, "TORCHELASTIC_RUN_ID": "test"}.items()})
+def run_rank(rank, folder, out):
+    """One of two processes: a whole run, and the rest of one that a single process began."""
     whole = fit(folder, 20, processes=2, callbacks=[SaveAt(out / "two.ckpt", 8)])
     rest = fit(folder, 20, processes=2, checkpoint=out / "one.ckpt")
     (out / f"rank-{rank}.json").write_text(json.dumps({"whole": whole.seen, "losses": whole.losses, "rest": rest.seen}))
 
 
 def run_two_processes(folder, out):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=run_rank, args=(rank, port, folder, out)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=120)
-    assert [process.exitcode for process in processes] == [0, 0]
+    run_two_ranks(run_rank, folder, out)
     return [json.loads((out / f"rank-{rank}.json").read_text()) for rank in range(2)]
 
 

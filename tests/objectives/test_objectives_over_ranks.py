@@ -1,11 +1,10 @@
 """Two processes compute what one computes on their batches together."""
 
-import multiprocessing
-
 import pytest
 import torch
 import torch.distributed as dist
 from official_inputs import numbers
+from two_ranks import run_two_ranks
 
 from medvl.objectives.dino import SoftmaxCentering
 from medvl.objectives.koleo import koleo_loss
@@ -17,7 +16,6 @@ HALVES = {0: slice(0, 5), 1: slice(5, 10)}
 
 
 def run_rank(rank, folder):
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     logits, features = numbers(10, 7, phase=1), numbers(10, 5, phase=6)[HALVES[rank]].requires_grad_()
     centering = SoftmaxCentering(7)
@@ -38,13 +36,7 @@ def run_rank(rank, folder):
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=run_rank, args=(rank, folder)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=120)
-        process.kill()
+    run_two_ranks(run_rank, folder)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 

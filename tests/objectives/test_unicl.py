@@ -1,11 +1,10 @@
 """UniCL: the published equation, InfoNCE where no label repeats, and the same over processes."""
 
-import multiprocessing
-
 import pytest
 import torch
 import torch.distributed as dist
 from torch.nn.functional import normalize
+from two_ranks import run_two_ranks
 
 from medvl.objectives.contrastive import info_nce
 from medvl.objectives.unicl import unicl_loss
@@ -58,7 +57,6 @@ def test_a_row_lacks_nothing():
 
 
 def run_rank(rank, folder):
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     share = slice(3 * rank, 3 * rank + 3)
     images, texts = rows(0)[share].clone().requires_grad_(), rows(1)[share].clone().requires_grad_()
@@ -75,13 +73,7 @@ def test_two_processes_have_the_loss_and_the_gradients_of_one(tmp_path):
     images, texts = rows(0).requires_grad_(), rows(1).requires_grad_()
     loss = unicl_loss(images, texts, LABELS, temperature=0.2)
     loss.backward()
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=run_rank, args=(rank, tmp_path)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=120)
-        process.kill()
+    run_two_ranks(run_rank, tmp_path)
 
     ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
 

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from medvl.models.biovil import BioVilImageModel
+from medvl.models.biovil import BioVilImageModel, ImageModelOutput
 from medvl.models.biovil_t import BioVilTImageModel
 from medvl.models.cxr_bert import CxrBert
 from medvl.models.vit import EncoderOutput
@@ -66,10 +66,7 @@ class ImageTextModel(nn.Module):
 
     def embed_images(self, pixels: Tensor, previous: Tensor | None = None, has_previous: Tensor | None = None) -> ImageEmbeddings:
         """Embed studies: pixels (B, 1, H, W) in [0, 1], bone bright; films before as the image model takes them."""
-        output = self.image(pixels, previous, has_previous)
-        return ImageEmbeddings(
-            normalize(output.projected_global_embedding.float(), dim=1), normalize(output.projected_patch_embeddings.float(), dim=1)
-        )
+        return _unit_length(self.image(pixels, previous, has_previous))
 
     def embed_both_orders(self, pixels: Tensor, previous: Tensor, has_previous: Tensor) -> tuple[ImageEmbeddings, ImageEmbeddings]:
         """Embed studies as ``embed_images`` does, and again with the two films of each exchanged; zeros where there is no film before.
@@ -85,7 +82,7 @@ class ImageTextModel(nn.Module):
         spread = torch.zeros_like(current).index_copy(0, rows, before)
         known = torch.cat([has_previous, has_previous[rows]])
         output = self.image.from_static(torch.cat([current, before]), torch.cat([spread, current[rows]]), known)  # one pass: one batch norm
-        units = [normalize(values.float(), dim=1) for values in (output.projected_global_embedding, output.projected_patch_embeddings)]
+        units = _unit_length(output)
         in_order = ImageEmbeddings(*(values[: len(pixels)] for values in units))
         exchanged = [torch.zeros_like(values[: len(pixels)]).index_copy(0, rows, values[len(pixels) :]) for values in units]
         return in_order, ImageEmbeddings(*exchanged)
@@ -114,3 +111,10 @@ class ImageTextModel(nn.Module):
         output = self.image(pixels)
         maps, mean = output.patch_embeddings.float(), output.img_embedding.float()
         return EncoderOutput(mean, (maps.flatten(2).transpose(1, 2),), (maps.shape[2], maps.shape[3]), (mean,))
+
+
+def _unit_length(output: ImageModelOutput) -> ImageEmbeddings:
+    """The projected embeddings in float32, of unit length."""
+    return ImageEmbeddings(
+        normalize(output.projected_global_embedding.float(), dim=1), normalize(output.projected_patch_embeddings.float(), dim=1)
+    )

@@ -27,10 +27,7 @@ def phrase_to_patch_similarity(patches: Tensor, phrases: Tensor, *, sharpness: f
         (B, P) cosines in [−1, 1].
     """
     grid = patches.flatten(2)  # (B, D, N)
-    cosine = torch.einsum("bdn,pd->bpn", grid, phrases)  # (B, P, N)
-    attention = (sharpness * cosine).softmax(dim=-1)
-    pooled = torch.einsum("bpn,bdn->bpd", attention, grid)  # (B, P, D)
-    return (attention * cosine).sum(dim=-1) / pooled.norm(dim=-1).clamp(min=1e-6)
+    return _attended(grid, torch.einsum("bdn,pd->bpn", grid, phrases), sharpness)
 
 
 def report_to_patch_similarity(patches: Tensor, phrases: Tensor, present: Tensor, *, sharpness: float = 8.0) -> Tensor:
@@ -53,8 +50,12 @@ def report_to_patch_similarity(patches: Tensor, phrases: Tensor, present: Tensor
 def own_report_to_patch_similarity(patches: Tensor, phrases: Tensor, present: Tensor, *, sharpness: float = 8.0) -> Tensor:
     """Mean phrase-to-patch similarity of every image with its own report alone: the diagonal of ``report_to_patch_similarity``, (B,)."""
     grid = patches.flatten(2)  # (B, D, N)
-    cosine = phrases @ grid  # (B, K, N)
-    attention = (sharpness * cosine).softmax(dim=-1)
-    pooled = attention @ grid.transpose(1, 2)  # (B, K, D)
-    similarity = (attention * cosine).sum(dim=-1) / pooled.norm(dim=-1).clamp(min=1e-6)  # (B, K)
+    similarity = _attended(grid, phrases @ grid, sharpness)  # (B, K)
     return (similarity * present).sum(dim=-1) / present.sum(dim=-1)
+
+
+def _attended(grid: Tensor, cosine: Tensor, sharpness: float) -> Tensor:
+    """Patches (B, D, N) and their cosines with P phrases (B, P, N) → cosines of what each phrase attends to, (B, P)."""
+    attention = (sharpness * cosine).softmax(dim=-1)
+    pooled = torch.einsum("bpn,bdn->bpd", attention, grid)  # (B, P, D)
+    return (attention * cosine).sum(dim=-1) / pooled.norm(dim=-1).clamp(min=1e-6)
