@@ -243,6 +243,27 @@ def test_kept_static_maps_give_what_the_films_give(world, arm):
     assert np.allclose(kept.of_arm(), anew.of_arm(), atol=1e-5)
 
 
+def test_a_model_of_single_films_stands_beside_with_its_two_encodings(world):
+    folder = "outputs/train/biovil/model"
+
+    found = benchmark(tuning(learn="head"), static=folder).evaluate(Model(), *world, static=Model(blind=True))
+
+    beside = found.metrics["progression_P0_macro_accuracy_beside_static_concatenated"]
+    assert found.protocol["static"] == folder
+    apart = found.metrics["progression_P0_macro_accuracy_beside_concatenated"]["concatenated"]
+    assert beside["static_concatenated"]["value"] == apart["value"]
+    assert beside["difference"]["value"] == pytest.approx(beside["value"] - beside["static_concatenated"]["value"])
+
+
+def test_what_a_model_of_single_films_learns_of_change_is_its_head(world):
+    images, pairs = world
+    asked = (Model(blind=True), PairImages(images, 16), "concatenated", FINDINGS, PairSplits(pairs.train[:20], [], pairs.test[:7]))
+
+    change, head = (tuning(steps=3, learn=learn).predict(*asked) for learn in ("change", "head"))
+
+    assert np.allclose(change.of_arm(), head.of_arm(), atol=1e-6)
+
+
 def test_a_static_encoder_has_no_change_to_learn(world):
     with pytest.raises(UserError, match=r"learn=change needs a multi-image encoder .* got ChangeEncoder"):
         benchmark(tuning(learn="change")).evaluate(Model(), *world)

@@ -123,6 +123,7 @@ REPORTED = {
         f"progression_{protocol}": [
             "macro_accuracy",
             *(f"macro_accuracy_beside_{arm}" for arm in ("current", "concatenated", "registered")),
+            *(f"macro_accuracy_beside_static_{arm}" for arm in ("concatenated", "registered")),
             "blank_prior_macro_accuracy_beside_current",
             "swapped_macro_accuracy",
             "flipped_share",

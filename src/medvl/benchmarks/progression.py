@@ -3,8 +3,10 @@
 Macro accuracy per finding and its mean over findings, with intervals over patients. Published figures come from protocols that cannot be
 compared (P0, A, B, C; see ``progression_protocols``), so a protocol's name stands in the name of every figure. The model that reads the
 pair in one pass (``temporal``) stands beside the current film alone, the two films encoded alone, and those after registration, each
-under the same protocol on the same pairs, with paired differences. Two controls ask whether it reads the pair at all: with the films
-exchanged improving must become worsening, and without the previous film it must fall to what the current film tells.
+under the same protocol on the same pairs, with paired differences. The paper's baseline encodes the films apart with another model, one
+that was trained on single films (BioViL): given as ``static``, its arms are ``static_concatenated`` and ``static_registered``. Two
+controls ask whether the model reads the pair at all: with the films exchanged improving must become worsening, and without the previous
+film it must fall to what the current film tells.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ class ProgressionClassification:
         crop, short_side, fit: how a film becomes the model's input; see ``image_batches``.
         findings: whose change is classified.
         baselines: arms beside ``temporal``; those that the protocol is not defined for are left out and named.
+        static: folder of a model trained on single films, for the paper's baseline; none by default.
         registration: from the prepared images to registered previous films, for the baseline ``registered``.
         missing_images: what happens to a pair of which a film has no prepared image.
         macro_over: findings in the headline figures; all by default.
@@ -58,6 +61,7 @@ class ProgressionClassification:
     fit: Fit = "crop"
     findings: Sequence[str] = FINDINGS
     baselines: Sequence[Arm] = ("current", "concatenated")
+    static: str | None = None
     registration: Callable[..., RegisteredImages] | None = None
     missing_images: MissingImages = "error"
     macro_over: Sequence[str] | None = None
@@ -80,14 +84,16 @@ class ProgressionClassification:
         pairs: PairSplits,
         *,
         untrained: Any = None,
+        static: Any = None,
     ) -> Evaluation:
         """Measure a model, and an untrained one beside it.
 
         Args:
-            model: an image-text model in evaluation mode, as is ``untrained``; its ``image`` takes (current, previous, has_previous).
+            model: an image-text model in evaluation mode, as are the others; its ``image`` takes (current, previous, has_previous).
             images: the prepared images.
             pairs: by what they are for.
             untrained: the same architecture before training.
+            static: the model of ``self.static``, whose ``image`` takes single films.
 
         Raises:
             NoProgressionPairs: if a part has no pair, or patients of the test are in training.
@@ -99,6 +105,9 @@ class ProgressionClassification:
         source = PairImages(images, self.crop, self.short_side, self.fit, registered, self.batch_size)
         arms: list[Arm] = [*(arm for arm in self.baselines if arm in self.protocol.arms), "temporal"]
         said: dict[str, Predictions] = {arm: self.protocol.predict(model, source, arm, self.findings, used) for arm in arms}
+        if static is not None:
+            apart = [arm for arm in arms if arm in ("concatenated", "registered")]
+            said |= {f"static_{arm}": self.protocol.predict(static, source, arm, self.findings, used) for arm in apart}
         if untrained is not None:
             said["untrained"] = self.protocol.predict(untrained, source, "temporal", self.findings, used)
         tested, name = said["temporal"].pairs, f"{self.name}_{self.protocol.name}"
@@ -129,7 +138,7 @@ class ProgressionClassification:
         self, said: Mapping[str, Predictions], parts: Mapping[str, Sequence[ProgressionPair]], given: PairSplits
     ) -> dict[str, Any]:
         """What results say of it."""
-        plain = ("crop", "short_side", "fit", "missing_images", "replicates", "seed")
+        plain = ("crop", "short_side", "fit", "static", "missing_images", "replicates", "seed")
         return {
             "protocol": self.protocol.described(),
             **{name: getattr(self, name) for name in plain},

@@ -75,13 +75,19 @@ class PairClassifier(nn.Module):
         arm: what of a pair it sees.
         head: reads the encoder's patches.
         learn: ``encoder`` and head; ``change``, what reads the pair's static maps, and head; or the ``head`` alone. The rest is held,
-            without gradient and in evaluation mode.
+            without gradient and in evaluation mode. In an encoder of single films nothing but the head reads static maps.
+
+    Raises:
+        UserError: if the change that a pair shows is to be learned by an encoder that reads single films.
     """
 
     def __init__(self, encoder: Any, arm: Arm, head: ProgressionHead, *, learn: Learn = "encoder") -> None:
         super().__init__()
         self.encoder, self.arm, self.head, self.learn = encoder, arm, head, learn
-        self._held: tuple[nn.Module, ...] = {"encoder": (), "change": getattr(encoder, "static_modules", ()), "head": (encoder,)}[learn]
+        if learn == "change" and arm == "temporal" and not reads_pairs(encoder):
+            raise UserError(f"learn=change needs a multi-image encoder such as BioViL-T's, got {type(encoder).__name__}; use learn=head")
+        static = encoder.static_modules if reads_pairs(encoder) else (encoder,)
+        self._held: tuple[nn.Module, ...] = {"encoder": (), "change": static, "head": (encoder,)}[learn]
         for module in self._held:
             module.requires_grad_(False)
 
@@ -94,22 +100,28 @@ class PairClassifier(nn.Module):
 
     def forward(self, films: Films) -> Tensor:
         """B pairs → logits (B, F, 3): films, or with ``learn="change"`` their ``static_films``."""
-        reader = self.encoder.from_static if self.learn == "change" else self.encoder
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.learn != "head"):
-            maps = encode_pairs(reader, self.arm, films)
+            maps = self._maps(films)
         return self.head(maps)
+
+    def _maps(self, films: Films) -> list[Tensor]:
+        if self.learn != "change":
+            return encode_pairs(self.encoder, self.arm, films)
+        if reads_pairs(self.encoder):
+            return encode_pairs(self.encoder.from_static, self.arm, films)
+        return [films.current] if self.arm == "current" else [films.current, films.previous]
+
+
+def reads_pairs(encoder: Any) -> bool:
+    """Whether an encoder tells what one film shows from what changed, as BioViL-T's does."""
+    return hasattr(encoder, "encode_static") and hasattr(encoder, "from_static")
 
 
 @torch.no_grad()
 def static_films(encoder: Any, films: Films) -> Films:
-    """The films' static maps (B, C, h, w) in their place.
-
-    Raises:
-        UserError: if the encoder cannot tell what one film shows from what changed.
-    """
-    if not hasattr(encoder, "encode_static"):
-        raise UserError(f"learn=change needs a multi-image encoder such as BioViL-T's, got {type(encoder).__name__}; use learn=head")
-    maps = encoder.encode_static(torch.cat([films.current, films.previous]))
+    """The films' static maps (B, C, h, w) in their place; of an encoder of single films its patches."""
+    both = torch.cat([films.current, films.previous])
+    maps = encoder.encode_static(both) if reads_pairs(encoder) else encoder(both).patch_embeddings
     return Films(maps[: len(films.current)], maps[len(films.current) :], films.has_previous)
 
 

@@ -70,7 +70,8 @@ class Measurement:
                 return benchmark.evaluate(model, self.images, self.splits.test, untrained=untrained)
             case ProgressionClassification():
                 model, untrained = self.image_text_models
-                return benchmark.evaluate(model, self.images, self.progression_pairs, untrained=untrained)
+                static = load_image_text(Path(benchmark.static)) if benchmark.static else None
+                return benchmark.evaluate(model, self.images, self.progression_pairs, untrained=untrained, static=static)
             case ReportRetrieval():
                 model, untrained = self.image_text_models
                 return benchmark.evaluate(model, self.images, self.splits, untrained=untrained)

@@ -71,6 +71,16 @@ PROGRESSION_FIGURES = {
         "Macro accuracy of both films in one pass less that of the two encoded apart after registration, on the same pairs.",
         0.0,
     ),
+    "macro_accuracy_beside_static_concatenated": (
+        "gain over both films encoded alone by a model of single films",
+        "Macro accuracy of both films in one pass less that of a model that was trained on single films, its two encodings side by side.",
+        0.0,
+    ),
+    "macro_accuracy_beside_static_registered": (
+        "gain over registered films encoded alone by a model of single films",
+        "The same, with the previous film laid over the current one first: the paper's baseline.",
+        0.0,
+    ),
     "blank_prior_macro_accuracy_beside_current": (
         "without the previous film, less the current film alone",
         "A control: without its previous film the model should do about as well as from the current film alone, hence about 0.",
