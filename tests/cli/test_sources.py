@@ -1,9 +1,15 @@
 """The folders that benchmarks read beside the prepared dataset are looked for before a training, not at its end."""
 
-import pytest
+import dataclasses
 
+import pytest
+from cohort import write_cohort
+
+from medvl.benchmarks.progression_pairs import NoProgressionPairs
 from medvl.cli.main import main
-from medvl.cli.sources import missing_sources, require_sources
+from medvl.cli.sources import missing_sources, require_sources, require_training_pairs
+from medvl.data.prepare import prepare
+from medvl.records import Progression
 from medvl.runtime.config import compose
 from medvl.runtime.errors import InvalidValue, MissingFile
 
@@ -69,3 +75,19 @@ def test_a_training_whose_benchmarks_cannot_run_does_not_start(root):
         main(["train", "experiment=biovil_t", f"outputs={root / 'out'}"])
 
     assert sorted(path.name for path in root.iterdir()) == ["ms-cxr", "ms-cxr-t"]
+
+
+@pytest.mark.parametrize("told", [{}, {"pneumonia": Progression("worsened", "silver")}])
+def test_films_without_a_known_change_are_told_before_the_training_that_p0_ends(root, told):
+    studies = [dataclasses.replace(study, progression=told) for study in write_cohort(root / "images", patients=3)]
+    prepare(studies, root / "out", inputs={}, image_size=16, progress=False)
+    config = biovil_t()
+
+    if told:
+        require_training_pairs(config, config.benchmarks.values(), root / "out")
+    else:
+        with pytest.raises(
+            NoProgressionPairs, match=r"no training study with a known change, which protocol P0 .*benchmarks\.progression=null"
+        ):
+            require_training_pairs(config, config.benchmarks.values(), root / "out")
+    require_training_pairs(config, [node for name, node in config.benchmarks.items() if name != "progression"], root / "out")

@@ -22,7 +22,7 @@ from medvl.benchmarks.retrieval import Retrieval
 from medvl.benchmarks.sentence_similarity import SentenceSimilarity
 from medvl.benchmarks.zero_shot import ZeroShotClassification
 from medvl.cli import stages
-from medvl.cli.sources import source_folder
+from medvl.cli.sources import TRAIN_SPLIT, source_folder
 from medvl.data import ms_cxr, ms_cxr_t, radnli
 from medvl.data.prepared import PreparedDataset
 from medvl.data.progression_samples import named_pairs, prepared_pairs
@@ -35,7 +35,6 @@ from medvl.runtime.config import instantiate
 from medvl.runtime.files import write_json, write_text
 from medvl.runtime.provenance import provenance
 
-TRAIN_SPLIT = "train"
 VALIDATION_SPLITS = ("validate", "validation", "val")  # MIMIC-CXR's name, PadChest-GR's, MS-CXR's
 SENTENCE_PAIRS = {"ms_cxr_t": ms_cxr_t.read_pairs, "radnli": radnli.read_pairs}
 

@@ -19,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from medvl.benchmarks import results
 from medvl.benchmarks.scaling import ScalingPoint, scaling_results
 from medvl.cli import stages
-from medvl.cli.measure import TRAIN_SPLIT, Measurement
+from medvl.cli.measure import Measurement
+from medvl.cli.sources import TRAIN_SPLIT
 from medvl.data.prepared import PreparedDataset
 from medvl.data.subsets import PatientSubset
 from medvl.runtime.config import identity, run_folder

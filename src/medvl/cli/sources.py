@@ -14,16 +14,36 @@ from omegaconf import DictConfig
 from medvl.benchmarks.entailment import EntailmentFineTuning
 from medvl.benchmarks.phrase_grounding import PhraseGrounding
 from medvl.benchmarks.progression import ProgressionClassification
+from medvl.benchmarks.progression_pairs import NoProgressionPairs
 from medvl.benchmarks.sentence_similarity import SentenceSimilarity
 from medvl.cli import stages
+from medvl.data.prepared import PreparedDataset
+from medvl.data.progression_samples import prepared_pairs
 from medvl.runtime.config import instantiate
 from medvl.runtime.errors import InvalidValue, MissingFile
+
+TRAIN_SPLIT = "train"
 
 
 def require_sources(config: DictConfig, benchmarks: Iterable[DictConfig | None]) -> None:
     """Check that the folders of benchmarks are there, before hours of training; errors as ``source_folder``."""
     for source in benchmark_sources(config, benchmarks):
         source_folder(config, source)
+
+
+def require_training_pairs(config: DictConfig, benchmarks: Iterable[DictConfig | None], prepared: Path) -> None:
+    """Check that the films with a known change that a progression protocol learns from were prepared, before hours of training.
+
+    Raises:
+        NoProgressionPairs: if there is none.
+    """
+    chosen = [instantiate(node) for node in benchmarks if node is not None]
+    wanting = [b for b in chosen if isinstance(b, ProgressionClassification) and b.protocol.needs_training_pairs]
+    if wanting and not prepared_pairs(PreparedDataset(prepared), split=TRAIN_SPLIT):
+        raise NoProgressionPairs(
+            f"{prepared} has no training study with a known change, which protocol {wanting[0].protocol.name} learns from: add "
+            f"Chest ImaGenome (data.annotations.chest_imagenome.root=…) and prepare again, or leave it out: benchmarks.progression=null"
+        )
 
 
 def missing_sources(config: DictConfig, benchmarks: Iterable[DictConfig | None]) -> list[str]:

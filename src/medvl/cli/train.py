@@ -84,8 +84,9 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
     from medvl.cli import sources, stages
     from medvl.training.run import train
 
-    sources.require_sources(config, (config.benchmarks or {}).values())
-    stages.prepared(config)
+    benchmarks = (config.benchmarks or {}).values()
+    sources.require_sources(config, benchmarks)
+    sources.require_training_pairs(config, benchmarks, stages.prepared(config))
     folder = run_folder(config, "train")
     run = train(config, folder)
     if not run.complete:
