@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from layouts import write_candid_ptx
 
 from medvl.cli import main
 from medvl.data.prepared import PreparedDataset
@@ -13,7 +12,7 @@ from medvl.runtime.config import compose, config_folder
 RELEASES = sorted(path.stem for path in (config_folder() / "data").glob("*.yaml") if not path.stem.startswith("phantom"))
 LAYOUTS = (
     *("mimic_cxr", "ms_cxr", "ms_cxr_t", "padchest_gr", "open_i"),
-    *("chexpert", "nih_cxr14", "rsna_pneumonia", "siim_acr", "vindr_cxr"),
+    *("chexpert", "nih_cxr14", "rsna_pneumonia", "siim_acr", "vindr_cxr", "candid_ptx"),
 )
 FOLDER = {name: name.replace("_", "-") for name in RELEASES}
 
@@ -22,7 +21,6 @@ FOLDER = {name: name.replace("_", "-") for name in RELEASES}
 def releases(tmp_path_factory):
     root = tmp_path_factory.mktemp("releases")
     make_cohort(root, patients=24, size=48, layouts=LAYOUTS, image_format="both", laterals=False, workers=1, progress=False)
-    write_candid_ptx(root / "candid-ptx")
     return root
 
 

@@ -1,21 +1,34 @@
-"""The sites of labelled films (ChestX-ray14, RSNA, SIIM, CheXpert, VinDr-CXR): their readers find what the world's facts say."""
+"""Sites of labelled films (ChestX-ray14, RSNA, SIIM, CheXpert, VinDr-CXR, CANDID-PTX): their readers find what the world's facts say."""
 
+from collections import Counter
+
+import numpy as np
+import pandas as pd
 import pytest
 
-from medvl.data import chexpert, nih_cxr14, rsna_pneumonia, siim_ptx, vindr_cxr
+from medvl.data import candid_ptx, chexpert, nih_cxr14, rsna_pneumonia, siim_ptx, vindr_cxr
 from medvl.data.dicom import read_radiograph
 from medvl.phantom.cohort import make_cohort
+from medvl.phantom.export import candid_ptx as candid_export
 from medvl.phantom.export import rsna_pneumonia as rsna_export
 from medvl.phantom.export import siim_acr
 from medvl.phantom.export import vindr_cxr as vindr_export
 from medvl.phantom.export.settings import SITES
 from medvl.phantom.facts import Difficulty
 from medvl.phantom.labels import chexpert_labels
+from medvl.phantom.radiograph import render
 from medvl.phantom.reports import write_report
 from medvl.phantom.world import sample_patient
 
 SEED, SIZE, PATIENTS = 14, 64, 10  # of each site
-LAYOUTS = ("nih_cxr14", "rsna_pneumonia", "siim_acr", "chexpert", "vindr_cxr")
+LAYOUTS = ("nih_cxr14", "rsna_pneumonia", "siim_acr", "chexpert", "vindr_cxr", "candid_ptx")
+
+
+STRUCTURES = (  # as masks name it, as the facts do, as labels do
+    ("pneumothorax", "pneumothorax", "Pneumothorax"),
+    ("chest_tube", "chest_tube", "Chest tube"),
+    ("rib_fracture", "fracture", "Rib fracture"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +131,48 @@ def test_vindr_test_boxes_are_the_lesions_themselves(root):
         assert ("No finding" in positive) == (not study.phrases)
 
 
+def test_candid_ptx_films_are_the_worlds_with_patient_sex_age_projection_and_report(root):
+    studies = {s.study_id: s for s in candid_ptx.read_studies(root / "candid-ptx")}
+
+    numbers = {p.patient_id: f"P{i + 1}" for i, p in enumerate(patients("candid_ptx"))}
+    for patient, visit, acquisition in frontals("candid_ptx"):
+        study = studies.pop(candid_export.image_id(_View(acquisition)))
+        assert (study.patient_id, study.sex) == (numbers[patient.patient_id], patient.sex)
+        assert study.age == patient.age + visit.time.year - patient.visits[0].time.year
+        assert study.views[0].projection == acquisition.projection
+        assert read_radiograph(study.views[0].path).pixels.shape == (SIZE, SIZE)
+        told = [sentence.texts["en"] for sentence in write_report(patient, visit, seed=SEED).sentences]
+        assert all(sentence in study.report.text for sentence in told)
+    assert not studies
+
+
+def test_candid_ptx_films_of_one_study_share_its_identifier_and_have_their_own(root):
+    table = pd.read_csv(root / "candid-ptx/Pneumothorax_reports.csv", dtype=str)
+
+    assert list(table.columns) == ["filename", "SOPInstanceUID", "StudyInstanceUID", "Report", "EncodedPixels"]
+    films = Counter((p.patient_id, v.study_id) for p, v, _ in frontals("candid_ptx"))
+    assert sorted(table.groupby("StudyInstanceUID").SOPInstanceUID.nunique()) == sorted(films.values())
+    assert max(films.values()) > 1
+    assert table.groupby("SOPInstanceUID").filename.nunique().eq(1).all()
+
+
+def test_candid_ptx_masks_and_labels_are_where_lesion_tube_and_fracture_are(root):
+    studies = {s.study_id: s for s in candid_ptx.read_studies(root / "candid-ptx")}
+
+    shown = Counter()
+    for patient, visit, acquisition in frontals("candid_ptx"):
+        study = studies[candid_export.image_id(_View(acquisition))]
+        film = render(patient, visit, acquisition, SIZE)
+        facts = [(f.name, f.lesion_id) for f in visit.findings] + [(d.name, d.device_id) for d in visit.devices]
+        for structure, fact, label in STRUCTURES:
+            true = sum((film.masks[name] for kind, name in facts if kind == fact), np.zeros(film.display.shape, bool))
+            mask = candid_ptx.read_mask(study.masks[structure])
+            np.testing.assert_array_equal(_at_pixels(mask, true.shape), true)
+            assert study.labels["candid_ptx"][label] == ("positive" if true.any() else "negative")
+            shown[structure] += bool(true.any())
+    assert all(shown[structure] for structure, *_ in STRUCTURES)
+
+
 def test_chexpert_labels_are_those_of_the_labeller_and_every_film_is_a_view(root):
     studies = {s.study_id: s for s in chexpert.read_studies(root / "chexpert")}
 
@@ -132,6 +187,12 @@ def test_chexpert_labels_are_those_of_the_labeller_and_every_film_is_a_view(root
         assert sorted(laterals) == sorted(a.projection == "LATERAL" for a in visit.acquisitions)
         assert studies[name].sex == (patient.sex if patient.split != "test" else None)
         assert all(v.path for v in studies[name].views)
+
+
+def _at_pixels(mask, shape):
+    """A mask on the grid, looked up at the centre of each pixel of a film."""
+    rows, columns = (((np.arange(n) + 0.5) * len(mask) / n).astype(int) for n in shape)
+    return mask[np.ix_(rows, columns)]
 
 
 class _View:

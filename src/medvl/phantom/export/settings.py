@@ -27,10 +27,10 @@ from medvl.runtime.errors import UserError, did_you_mean
 SCHEMA_VERSION = 1
 LayoutName = Literal[
     "mimic_cxr", "mimic_iv", "ms_cxr", "ms_cxr_t", "chest_imagenome", "chexmask", "siim", "lunguage", "radnli", "padchest_gr", "open_i",
-    "nih_cxr14", "rsna_pneumonia", "siim_acr", "chexpert", "vindr_cxr",
+    "nih_cxr14", "rsna_pneumonia", "siim_acr", "chexpert", "vindr_cxr", "candid_ptx",
 ]  # fmt: skip
 LAYOUTS: tuple[LayoutName, ...] = get_args(LayoutName)
-Site = Literal["mimic_cxr", "padchest_gr", "open_i", "nih", "chexpert", "vindr_cxr"]
+Site = Literal["mimic_cxr", "padchest_gr", "open_i", "nih", "chexpert", "vindr_cxr", "candid_ptx"]
 OWN_SITE: dict[str, Site] = {
     "padchest_gr": "padchest_gr",
     "open_i": "open_i",
@@ -39,6 +39,7 @@ OWN_SITE: dict[str, Site] = {
     "siim_acr": "nih",
     "chexpert": "chexpert",
     "vindr_cxr": "vindr_cxr",
+    "candid_ptx": "candid_ptx",
 }
 
 
@@ -56,6 +57,7 @@ SITES: dict[Site, Share] = {
     "nih": Share(1_100_000, 0.25),
     "chexpert": Share(1_200_000, 0.25),
     "vindr_cxr": Share(1_300_000, 0.25),
+    "candid_ptx": Share(1_400_000, 0.25),
 }
 
 

@@ -35,14 +35,18 @@ def write_tables(out: Path, parts: Parts) -> None:
         write_csv(out / "siim-style" / f"{name}-rle.csv", COLUMNS, parts.rows(name))
 
 
-def _rows(study: ExportedStudy, view: ExportedView, name: str) -> list[dict[str, str]]:
+def structure_runs(study: ExportedStudy, view: ExportedView, name: str) -> list[str]:
+    """The run lengths of each lesion or device of one name on a film; what left no trace on it is absent."""
     lesions = [f.lesion_id for f in study.visit.findings if f.name == name]
     devices = [d.device_id for d in study.visit.devices if d.name == name]
     masks = [view.film.masks[key] for key in (*lesions, *devices) if key in view.film.masks]
-    runs = [siim_runs(on_grid(mask)) for mask in masks if mask.any()]
-    return [{"ImageId": view.view_id, " EncodedPixels": f" {run}"} for run in runs or ["-1"]]
+    return [siim_runs(on_grid(mask)) for mask in masks if mask.any()]
 
 
 def on_grid(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """A mask (H, W) stretched onto the grid of 1024²."""
     return cv2.resize(mask.astype(np.uint8), (GRID, GRID), interpolation=cv2.INTER_NEAREST).astype(bool)
+
+
+def _rows(study: ExportedStudy, view: ExportedView, name: str) -> list[dict[str, str]]:
+    return [{"ImageId": view.view_id, " EncodedPixels": f" {runs}"} for runs in structure_runs(study, view, name) or ["-1"]]

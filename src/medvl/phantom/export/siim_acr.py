@@ -10,8 +10,7 @@ from pathlib import Path
 
 from pydicom.uid import generate_uid
 
-from medvl.phantom.export.run_lengths import siim_runs
-from medvl.phantom.export.siim import COLUMNS, on_grid
+from medvl.phantom.export.siim import COLUMNS, structure_runs
 from medvl.phantom.export.square_film import positioned_frontals, square_dicom
 from medvl.phantom.export.study import ExportedStudy, ExportedView, Rows
 from medvl.phantom.export.tables import Parts, write_csv
@@ -27,7 +26,7 @@ def export_study(study: ExportedStudy, out: Path) -> Rows:
         folder = out / "siim-ptx" / f"dicom-images-{part}" / uids[0] / uids[1]
         write_bytes(folder / f"{uids[2]}.dcm", square_dicom(study, view, uids, _uid("patient", view)))
         if part == "train":
-            rows += [{"ImageId": uids[2], " EncodedPixels": f" {runs}"} for runs in _runs(study, view)]
+            rows += [{"ImageId": uids[2], " EncodedPixels": f" {runs}"} for runs in structure_runs(study, view, "pneumothorax") or ["-1"]]
     return {"runs": rows}
 
 
@@ -43,9 +42,3 @@ def image_id(view: ExportedView) -> str:
 
 def _uid(level: str, view: ExportedView) -> str:
     return str(generate_uid(entropy_srcs=["siim", level, view.view_id]))
-
-
-def _runs(study: ExportedStudy, view: ExportedView) -> list[str]:
-    lesions = [f.lesion_id for f in study.visit.findings if f.name == "pneumothorax"]
-    masks = [view.film.masks[name] for name in lesions if name in view.film.masks]
-    return [siim_runs(on_grid(mask)) for mask in masks if mask.any()] or ["-1"]

@@ -1,7 +1,8 @@
 """A film as the releases drawn from NIH's archive hold it: 8 bits, stretched to a square, its own age and sex in the header.
 
 The releases' squares have 1024 pixels a side; the phantom's have the cohort's size, while its tables speak of pixels of 1024² as the
-releases' do. The DICOM form is Secondary Capture, JPEG baseline, its age without a unit, as in RSNA's and SIIM's.
+releases' do. The DICOM form is Secondary Capture, JPEG baseline, its age without a unit, as in RSNA's and SIIM's. CANDID-PTX, whose films
+are such squares and whose headers are not known, takes the same.
 """
 
 from __future__ import annotations
