@@ -3,14 +3,17 @@ from functools import partial
 
 import pytest
 import torch
-from cohort import write_cohort
+from cohort import make_study, write_cohort
 from lightning.pytorch import Callback, LightningModule, Trainer
 from two_ranks import run_two_ranks
 
 from medvl.data.module import RadiographDataModule
 from medvl.data.prepare import prepare
+from medvl.data.sampler import SampleIndex
 from medvl.data.samples import ImageTextSamples
+from medvl.data.subsets import PatientSubset
 from medvl.data.transforms import Augmentation
+from medvl.runtime.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*logging interval.*", "ignore:.*litlogger.*", "ignore:.*Checkpoint directory.*"
@@ -122,6 +125,40 @@ def test_each_epoch_augments_anew_and_evaluation_never_does(folder):
     validation = next(iter(module.val_dataloader()))
     again = next(iter(module.val_dataloader()))
     assert torch.equal(validation["image"], again["image"])
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    root = tmp_path_factory.mktemp("other")
+    studies = [make_study(root / "images", patient, visit, lateral=False) for patient in range(100, 110) for visit in range(2)]
+    prepare(studies, root / "out", inputs={}, image_size=16, progress=False)
+    return root / "out"
+
+
+def test_the_training_samples_of_another_dataset_join_and_its_others_do_not(folder, other):
+    alone, second, joined = data(folder), data(other), data(folder, also=[other])
+
+    training = joined.samples("train")
+    ids = [[s["sample_id"] for s in module.samples("train")] for module in (alone, second)]
+    assert [training[i]["sample_id"] for i in range(len(training))] == ids[0] + ids[1]
+    assert len(joined.samples("validate")) == len(alone.samples("validate"))
+    where = SampleIndex(3, len(ids[0]) + 4)
+    assert torch.equal(training[where]["image"], second.samples("train")[SampleIndex(3, 4)]["image"])
+
+
+def test_a_run_over_two_datasets_resumes_within_an_epoch(folder, other, tmp_path):
+    whole = fit(folder, 12, also=[other], callbacks=[SaveAt(tmp_path / "last.ckpt", 5)])
+
+    rest = fit(folder, 12, also=[other], checkpoint=tmp_path / "last.ckpt")
+
+    assert rest.seen == whole.seen[5:]
+    samples = data(folder, also=[other]).samples("train")
+    assert {name for _, names, _ in whole.seen for name in names} == {samples[i]["sample_id"] for i in range(len(samples))}
+
+
+def test_a_subset_of_patients_is_of_one_dataset(folder, other):
+    with pytest.raises(UserError, match=r"batches\.patients and batches\.also cannot be combined"):
+        data(folder, also=[other], patients=PatientSubset(0.5, 0))
 
 
 def test_the_state_holds_plain_numbers(folder):

@@ -18,10 +18,10 @@ from medvl.training.schedules import DinoSchedule
 CROP, PATCH, PROTOTYPES = 32, 8, 16
 
 
-def small_batches(folder, batch_size=8):
+def small_batches(folder, batch_size=8, **options):
     crops = MultiCrop(local_crops=2, local_size=16)
     samples = partial(MultiCropSamples, views="all", patch_size=PATCH, crops=crops, masks=block_masks)
-    return RadiographDataModule(folder=folder, samples=samples, batch_size=batch_size, crop=CROP, seed=5)
+    return RadiographDataModule(folder=folder, samples=samples, batch_size=batch_size, crop=CROP, seed=5, **options)
 
 
 def small_training(*, seed=0, model=None, schedule=None, losses=None, shared_head=False, head=None, **options):

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from cohort import write_cohort
+from cohort import make_study, write_cohort
 from dino_runs import CROP, PROTOTYPES, fit, small_batches, small_training
 from lightning.pytorch.strategies import ModelParallelStrategy
 from safetensors.torch import load_file, save_file
@@ -203,6 +203,19 @@ def test_what_is_exported_is_the_teacher_with_its_grey_levels(folder, tmp_path):
     assert torch.equal(loaded.encode(loaded.standardize(images)).cls, ours.encode(ours.standardize(images)).cls)
     heads = load_file(tmp_path / "model" / "heads.safetensors")
     assert torch.equal(heads["dino_head.last_layer.weight_v"], training.teacher.dino_head.last_layer.weight_v)
+
+
+def test_a_run_over_two_datasets_has_the_grey_levels_of_both(folder, tmp_path):
+    studies = [make_study(tmp_path / "images", patient, 0, lateral=False) for patient in range(100, 105)]
+    prepare(studies, tmp_path / "other", inputs={}, image_size=40, progress=False)
+    batches = small_batches(folder, also=[tmp_path / "other"])
+
+    fit(small_training(), batches, tmp_path, steps=1)
+
+    levels = json.loads((tmp_path / "grey_levels.json").read_text())
+    first, second = batches.parts("train")
+    assert levels["images"] == len(first) + len(second)
+    assert levels["source"] == f"train of {first.prepared.fingerprint} and {second.prepared.fingerprint}"
 
 
 def test_a_run_starts_from_a_backbone_and_a_head(folder, tmp_path):

@@ -54,13 +54,14 @@ def plan(config: DictConfig) -> dict[str, Any]:
     parameters = sum(p.numel() for p in model.parameters())
     disk = stages.cache_bytes(config) + (stages.cohort_bytes(config.data.cohort) if config.data.cohort else 0)
     others = sources.missing_sources(config, (config.benchmarks or {}).values())
+    joined = [folder for folder in config.batches.get("also") or () if not Path(folder).exists()]
     return app.show_plan(
         config,
         {
             "folder": str(run_folder(config, "train")),
             "parameters": parameters,
             "steps": config.training.steps,
-            "missing": list(dict.fromkeys([*stages.missing_roots(config), *others])),
+            "missing": list(dict.fromkeys([*stages.missing_roots(config), *joined, *others])),
             "disk_bytes": disk + 6 * 4 * parameters,
             "state_bytes": _state_bytes(module),
         },

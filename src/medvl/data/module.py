@@ -1,4 +1,4 @@
-"""The Lightning data module: a prepared dataset's samples in a seeded order that resumes exactly.
+"""The Lightning data module: samples of one prepared dataset, or of several, in a seeded order that resumes exactly.
 
 The checkpoint holds (seed, epoch, position) of the batches that were *trained*, not of those fetched ahead. Batches are global:
 with several processes each takes its contiguous share (run the Trainer with ``use_distributed_sampler=False``), so that two processes
@@ -7,7 +7,7 @@ train on what one would, and a run may resume with another number of processes o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from medvl.data.joined_samples import JoinedSamples
 from medvl.data.prepared import PreparedDataset
 from medvl.data.sampler import LastBatch, ResumableSampler
 from medvl.data.samples import Crop, ImageSamples, Sample, collate
 from medvl.data.subsets import PatientSubset
 from medvl.data.transforms import Augmentation
+from medvl.runtime.errors import UserError
 from medvl.runtime.memory import keep_freed_memory
 
 
@@ -54,6 +56,10 @@ class RadiographDataModule(LightningDataModule):
             sample, but for at most (processes - 1) when several processes share the last batch.
         train_split, val_split, test_split: the names of the splits, as the dataset spells them.
         patients: which part of the training patients takes part; all if not given.
+        also: further prepared datasets, whose samples of the training split join; validation and test stay ``folder``'s.
+
+    Raises:
+        UserError: if both ``patients`` and ``also`` are given, for a subset is one of a single dataset's patients.
     """
 
     def __init__(
@@ -72,15 +78,19 @@ class RadiographDataModule(LightningDataModule):
         val_split: str = "validate",
         test_split: str = "test",
         patients: PatientSubset | None = None,
+        also: Sequence[Path | str] = (),
     ) -> None:
         super().__init__()
+        if patients is not None and also:
+            raise UserError("batches.patients and batches.also cannot be combined: a subset is one of a single dataset's patients")
         keep_freed_memory()  # a batch is as large as the last: without this, faulting in its pages costs more than filling it
         self.folder, self.batch_size, self.seed, self.num_workers = Path(folder), batch_size, seed, num_workers
         self.crop, self.augmentation, self.last_batch = Crop(crop, short_side), augmentation, last_batch
         self.train_split, self.val_split, self.test_split = train_split, val_split, test_split
         self.patients, self._make_samples = patients, samples
+        self.also = tuple(Path(other) for other in also)
         self._prepared: PreparedDataset | None = None
-        self._made: dict[str, ImageSamples] = {}
+        self._made: dict[str, tuple[ImageSamples, ...]] = {}
         self._sampler: ResumableSampler | None = None
         self._state: dict[str, Any] | None = None
 
@@ -91,15 +101,22 @@ class RadiographDataModule(LightningDataModule):
             self._prepared = PreparedDataset(self.folder)
         return self._prepared
 
-    def samples(self, split: str) -> ImageSamples:
-        """The samples of a split; those of the training split with augmentation."""
+    def parts(self, split: str) -> tuple[ImageSamples, ...]:
+        """The samples of a split, of one dataset each; those of the training split with augmentation."""
         if split not in self._made:
-            training, prepared = split == self.train_split, self.prepared
-            if training and self.patients is not None:
-                prepared = self.patients.of(prepared, split)
+            training, prepared = split == self.train_split, [self.prepared]
+            if training:
+                others = [PreparedDataset(other) for other in self.also]
+                prepared = [*prepared, *others] if self.patients is None else [self.patients.of(self.prepared, split)]
             augmentation = self.augmentation if training else None
-            self._made[split] = self._make_samples(prepared, split=split, crop=self.crop, seed=self.seed, augmentation=augmentation)
+            options = {"split": split, "crop": self.crop, "seed": self.seed, "augmentation": augmentation}
+            self._made[split] = tuple(self._make_samples(each, **options) for each in prepared)
         return self._made[split]
+
+    def samples(self, split: str) -> ImageSamples | JoinedSamples:
+        """The samples of a split, of all datasets."""
+        parts = self.parts(split)
+        return parts[0] if len(parts) == 1 else JoinedSamples(parts)
 
     def train_dataloader(self) -> ResumableLoader:
         """Shuffled batches, from where the checkpoint stands."""

@@ -1,4 +1,4 @@
-"""Mean and standard deviation of a prepared dataset's grey levels, for standardising what a model sees.
+"""Mean and standard deviation of the grey levels of prepared datasets, for standardising what a model sees.
 
 One pass over the cached images, in manifest order: exact integer sums of levels and of their squares, so that the figures do not depend
 on the order or on rounding.
@@ -26,7 +26,7 @@ class GreyLevels:
     Attributes:
         mean, std: over all pixels of all images, every pixel counting once.
         images, pixels: how many were seen.
-        source: the split and the fingerprint of the prepared dataset.
+        source: the split and the fingerprints of the prepared datasets.
     """
 
     mean: float
@@ -36,21 +36,23 @@ class GreyLevels:
     source: str
 
 
-def grey_levels(prepared: PreparedDataset, view_ids: Iterable[str], *, source: str) -> GreyLevels:
-    """Mean and standard deviation over the cached pixels of some views.
+def grey_levels(parts: Iterable[tuple[PreparedDataset, Iterable[str]]], *, source: str) -> GreyLevels:
+    """Mean and standard deviation over the cached pixels of some views, of one dataset or of several.
 
     Raises:
-        ConstantImages: naming the folder, if every pixel has the same level.
+        ConstantImages: naming the folders, if every pixel has the same level.
     """
     histogram = np.zeros(256, np.int64)
-    images = 0
-    for view_id in view_ids:
-        histogram += np.bincount(prepared.image(view_id).reshape(-1), minlength=256)
-        images += 1
+    images, folders = 0, []
+    for prepared, view_ids in parts:
+        folders.append(str(prepared.folder))
+        for view_id in view_ids:
+            histogram += np.bincount(prepared.image(view_id).reshape(-1), minlength=256)
+            images += 1
     pixels = int(histogram.sum())
     levels = np.arange(256)
     if np.count_nonzero(histogram) < 2:
-        raise ConstantImages(f"{prepared.folder}: all pixels of {images} images have one grey level: decoding failed, prepare them anew")
+        raise ConstantImages(f"{', '.join(folders)}: all pixels of {images} images have one grey level: decoding failed, prepare them anew")
     total, squares = int(histogram @ levels), int(histogram @ levels**2)
     variance = (squares * pixels - total**2) / pixels**2
     return GreyLevels(mean=total / pixels / 255, std=float(np.sqrt(variance)) / 255, images=images, pixels=pixels, source=source)

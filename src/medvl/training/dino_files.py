@@ -40,24 +40,25 @@ def training_grey_levels(folder: Path, batches: RadiographDataModule) -> dict[st
     """The grey levels of the training split, from ``folder`` if they were computed before."""
     path = folder / GREY_LEVELS
     if not path.exists():
-        samples = batches.samples(batches.train_split)
-        source = f"{batches.train_split} of {batches.prepared.fingerprint}"
-        write_json(path, asdict(grey_levels(batches.prepared, [view for _, view in samples.items], source=source)))
+        parts = [(samples.prepared, [view for _, view in samples.items]) for samples in batches.parts(batches.train_split)]
+        source = f"{batches.train_split} of {' and '.join(prepared.fingerprint for prepared, _ in parts)}"
+        write_json(path, asdict(grey_levels(parts, source=source)))
     return json.loads(path.read_text())
 
 
 def check_training_images(batches: RadiographDataModule, in_channels: int) -> None:
-    """See that the first training images are fit to train on.
+    """See that the first training images of every dataset are fit to train on.
 
     Raises:
         UnfitImages: naming the folder and what is wrong.
     """
-    samples = ImageSamples(batches.prepared, split=batches.train_split, crop=batches.crop)
-    images = torch.stack([samples[i]["image"] for i in range(min(CHECKED, len(samples)))])
-    try:
-        check_images(images, in_channels)
-    except ValueError as error:
-        raise UnfitImages(f"{batches.prepared.folder}, first images of split {batches.train_split!r}: {error}") from error
+    for part in batches.parts(batches.train_split):
+        samples = ImageSamples(part.prepared, split=batches.train_split, crop=batches.crop)
+        images = torch.stack([samples[i]["image"] for i in range(min(CHECKED, len(samples)))])
+        try:
+            check_images(images, in_channels)
+        except ValueError as error:
+            raise UnfitImages(f"{part.prepared.folder}, first images of split {batches.train_split!r}: {error}") from error
 
 
 def load_backbone(backbone: VisionTransformer, path: Path) -> None:

@@ -8,6 +8,7 @@ part, if normalisation does not depend on the batch.
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +155,9 @@ class ImageTextTraining(ModelTraining):
     def _own_vocabulary(self, path: Path, batches: RadiographDataModule) -> Tokenizer:
         """The vocabulary of the training texts, made at the first start and read back."""
         if not path.exists():
-            samples = batches.samples(batches.train_split)
-            assert isinstance(samples, ImageTextSamples)
-            write_text(path, train_wordpiece(samples.texts(), self.model.text.config["vocabulary_size"]).to_str())
+            parts = [samples for samples in batches.parts(batches.train_split) if isinstance(samples, ImageTextSamples)]
+            texts = chain.from_iterable(samples.texts() for samples in parts)
+            write_text(path, train_wordpiece(texts, self.model.text.config["vocabulary_size"]).to_str())
         return Tokenizer.from_file(str(path))
 
     def _freeze_unused(self) -> None:

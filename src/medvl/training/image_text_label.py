@@ -9,6 +9,7 @@ and the loss is that of the global batch. What is kept is the image tower, in it
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -134,9 +135,8 @@ class ImageTextLabelTraining(ModelTraining):
         return unicl_loss(images, texts, batch["label"], temperature=self.model.temperature, gather=True)
 
     def _vocabulary(self, batches: RadiographDataModule) -> str:
-        samples = batches.samples(batches.train_split)
-        assert isinstance(samples, ImageTextLabelSamples)
-        return train_wordpiece(samples.texts(), self.model.vocabulary_size).to_str()
+        parts = [samples for samples in batches.parts(batches.train_split) if isinstance(samples, ImageTextLabelSamples)]
+        return train_wordpiece(chain.from_iterable(samples.texts() for samples in parts), self.model.vocabulary_size).to_str()
 
 
 def load_tower(tower: ImageTower, path: Path) -> None:
