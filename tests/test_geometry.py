@@ -71,7 +71,6 @@ def test_a_map_is_nan_outside_the_crop_and_true_inside():
 
 
 def test_bilinear_maps_equal_torch_interpolate():
-    torch = pytest.importorskip("torch")
     values = np.random.default_rng(0).random((5, 7)).astype(np.float32)
 
     ours = Frame.identity((40, 60)).map_to_source(values)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
@@ -21,7 +22,6 @@ def test_no_outputs_are_kept(notebook):
 
 @pytest.mark.slow
 def test_the_quickstart_notebook_runs(tmp_path, monkeypatch):
-    pandas = pytest.importorskip("pandas")
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.chdir(tmp_path)
     run = tmp_path / "outputs" / "train" / "quickstart-0"
@@ -30,7 +30,7 @@ def test_the_quickstart_notebook_runs(tmp_path, monkeypatch):
     (run / "results.json").write_text(json.dumps(results))
     (run / "log.csv").write_text("step,name,value\n1,train/loss,2.0\n1,val/loss,2.1\n")
     columns = {"cnr": 0.1, "miou": 0.1, "miou_best_threshold": 0.2, "pointing_game": 1.0}
-    pandas.DataFrame([{"model": "trained", "finding": "edema", **columns}]).to_parquet(run / "per_sample.parquet")
+    pd.DataFrame([{"model": "trained", "finding": "edema", **columns}]).to_parquet(run / "per_sample.parquet")
 
     names: dict = {}
     for cell in cells(next(path for path in NOTEBOOKS if path.stem == "quickstart")):

@@ -7,7 +7,7 @@ train on what one would, and a run may resume with another number of processes o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from medvl.data.joined_samples import JoinedSamples
 from medvl.data.prepared import PreparedDataset
 from medvl.data.sampler import LastBatch, ResumableSampler
-from medvl.data.samples import Crop, ImageSamples, Sample, collate
+from medvl.data.samples import Crop, ImageSamples, ImageTextSamples, Sample, collate
 from medvl.data.subsets import PatientSubset
 from medvl.data.transforms import Augmentation
 from medvl.runtime.errors import UserError
@@ -117,6 +117,12 @@ class RadiographDataModule(LightningDataModule):
         """The samples of a split, of all datasets."""
         parts = self.parts(split)
         return parts[0] if len(parts) == 1 else JoinedSamples(parts)
+
+    def training_texts(self) -> Iterator[str]:
+        """The text of each training sample, of all datasets, in order."""
+        for samples in self.parts(self.train_split):
+            assert isinstance(samples, ImageTextSamples)
+            yield from samples.texts()
 
     def train_dataloader(self) -> ResumableLoader:
         """Shuffled batches, from where the checkpoint stands."""

@@ -59,8 +59,10 @@ def prepared_pairs(prepared: PreparedDataset, *, split: str | None = None) -> li
     given, splits, patients = prepared.columns("dataset", "progression"), prepared.column("split"), prepared.column("patient_id")
     found = []
     for row, study_id in enumerate(prepared.column("study_id")):
+        if split not in (None, splits[row]):
+            continue
         told = {item["key"]: Progression(**item["value"]) for item in given["progression"][row].as_py() or ()}
-        if split not in (None, splits[row]) or not (labels := progression_labels(told)):
+        if not (labels := progression_labels(told)):
             continue
         view_id, previous = prepared.frontals[row], prepared.prior_view(study_id)
         if view_id and previous:

@@ -8,7 +8,6 @@ part, if normalisation does not depend on the batch.
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from medvl.data.module import RadiographDataModule
-from medvl.data.samples import ImageTextSamples
 from medvl.models.biovil_t import BioVilTImageModel
 from medvl.models.checkpoints import TOKENIZER, load_biovil, load_biovil_t, load_cxr_bert, save_image_text
 from medvl.models.image_guided_mlm import ImageGuidedPredictor
@@ -155,9 +153,7 @@ class ImageTextTraining(ModelTraining):
     def _own_vocabulary(self, path: Path, batches: RadiographDataModule) -> Tokenizer:
         """The vocabulary of the training texts, made at the first start and read back."""
         if not path.exists():
-            parts = [samples for samples in batches.parts(batches.train_split) if isinstance(samples, ImageTextSamples)]
-            texts = chain.from_iterable(samples.texts() for samples in parts)
-            write_text(path, train_wordpiece(texts, self.model.text.config["vocabulary_size"]).to_str())
+            write_text(path, train_wordpiece(batches.training_texts(), self.model.text.config["vocabulary_size"]).to_str())
         return Tokenizer.from_file(str(path))
 
     def _freeze_unused(self) -> None:

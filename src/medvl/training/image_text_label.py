@@ -9,7 +9,6 @@ and the loss is that of the global batch. What is kept is the image tower, in it
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -135,8 +134,8 @@ class ImageTextLabelTraining(ModelTraining):
         return unicl_loss(images, texts, batch["label"], temperature=self.model.temperature, gather=True)
 
     def _vocabulary(self, batches: RadiographDataModule) -> str:
-        parts = [samples for samples in batches.parts(batches.train_split) if isinstance(samples, ImageTextLabelSamples)]
-        return train_wordpiece(chain.from_iterable(samples.texts() for samples in parts), self.model.vocabulary_size).to_str()
+        assert all(isinstance(samples, ImageTextLabelSamples) for samples in batches.parts(batches.train_split))
+        return train_wordpiece(batches.training_texts(), self.model.vocabulary_size).to_str()
 
 
 def load_tower(tower: ImageTower, path: Path) -> None:

@@ -19,7 +19,6 @@ from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from medvl.data.module import RadiographDataModule
-from medvl.data.prepared import PreparedDataset
 from medvl.runtime.config import instantiate
 from medvl.runtime.files import write_json, write_text
 from medvl.runtime.provenance import provenance
@@ -99,7 +98,8 @@ def _trainer(config: DictConfig, folder: Path, callbacks: list[Any]) -> Trainer:
 def _describe(config: DictConfig, folder: Path, batches: RadiographDataModule, module: ModelTraining, facts: dict[str, Any]) -> None:
     """Say what this run is, and keep the model as it was before training, to compare with."""
     write_text(folder / "config.yaml", OmegaConf.to_yaml(config))
-    data = {config.data.name: batches.prepared.fingerprint} | {str(other): PreparedDataset(other).fingerprint for other in batches.also}
+    others = [samples.prepared for samples in batches.parts(batches.train_split)[1:]]
+    data = {config.data.name: batches.prepared.fingerprint} | {str(other.folder): other.fingerprint for other in others}
     write_json(folder / "provenance.json", provenance(seed=config.seed, data=data, **facts))
     if not (folder / "untrained" / "model.safetensors").exists():
         module.export(folder / "untrained")
