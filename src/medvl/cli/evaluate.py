@@ -18,7 +18,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from medvl.cli import app
-from medvl.runtime.config import check_targets, run_folder
+from medvl.runtime.config import check_targets, instantiate, run_folder
 from medvl.runtime.errors import InvalidValue
 
 
@@ -37,7 +37,7 @@ def task(config: DictConfig) -> dict[str, Any] | None:
         raise InvalidValue("medvl evaluate", "trained, encoder", "give one of the two: a trained image-text model or an image encoder")
     if config.dry_run:
         absent = (path for path in (model, config.untrained) if path and not Path(path).exists())
-        missing = [*stages.missing_roots(config), *sources.missing_sources(config, [config.benchmark]), *absent]
+        missing = [*stages.missing_roots(config), *sources.missing_sources(config, [instantiate(config.benchmark)]), *absent]
         return app.show_plan(config, {"folder": str(run_folder(config, "evaluate")), "missing": list(dict.fromkeys(missing))})
     untrained = Path(config.untrained) if config.untrained else None
     measurement = measure.Measurement(config, None, splits=config.split, model=Path(model), untrained=untrained)

@@ -1,11 +1,11 @@
-"""The datasets that benchmarks read beside the prepared one: boxes of MS-CXR, pairs of MS-CXR-T, sentences of RadNLI.
+"""What benchmarks read beside the prepared dataset: boxes of MS-CXR, pairs of MS-CXR-T, sentences of RadNLI, a model to compare with.
 
-``data`` names their folders. ``medvl train`` looks for all of them before it starts, for its benchmarks run at the end.
+``data`` names the datasets' folders. ``medvl train`` looks for everything before it starts, for its benchmarks run at the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,30 @@ from medvl.runtime.errors import InvalidValue, MissingFile
 TRAIN_SPLIT = "train"
 
 
-def require_sources(config: DictConfig, benchmarks: Iterable[DictConfig | None]) -> None:
-    """Check that the folders of benchmarks are there, before hours of training; errors as ``source_folder``."""
+def chosen_benchmarks(config: DictConfig) -> list[Any]:
+    """The benchmarks that a training runs at its end, built."""
+    return [instantiate(node) for node in (config.benchmarks or {}).values() if node is not None]
+
+
+def require_sources(config: DictConfig, benchmarks: Sequence[Any]) -> None:
+    """Check that what benchmarks read beside the prepared dataset is there, before hours of training.
+
+    Raises:
+        InvalidValue, MissingFile: as ``source_folder``; naming the model of single films that progression is compared with.
+    """
     for source in benchmark_sources(config, benchmarks):
         source_folder(config, source)
+    for folder in _missing_models(benchmarks):
+        raise MissingFile(Path(folder), "Set benchmarks.progression.static to the folder of a trained model, or to null")
 
 
-def require_training_pairs(config: DictConfig, benchmarks: Iterable[DictConfig | None], prepared: Path) -> None:
+def require_training_pairs(benchmarks: Sequence[Any], prepared: Path) -> None:
     """Check that the films with a known change that a progression protocol learns from were prepared, before hours of training.
 
     Raises:
         NoProgressionPairs: if there is none.
     """
-    chosen = [instantiate(node) for node in benchmarks if node is not None]
-    wanting = [b for b in chosen if isinstance(b, ProgressionClassification) and b.protocol.needs_training_pairs]
+    wanting = [b for b in benchmarks if isinstance(b, ProgressionClassification) and b.protocol.needs_training_pairs]
     if wanting and not prepared_pairs(PreparedDataset(prepared), split=TRAIN_SPLIT):
         raise NoProgressionPairs(
             f"{prepared} has no training study with a known change, which protocol {wanting[0].protocol.name} learns from: add "
@@ -46,18 +56,18 @@ def require_training_pairs(config: DictConfig, benchmarks: Iterable[DictConfig |
         )
 
 
-def missing_sources(config: DictConfig, benchmarks: Iterable[DictConfig | None]) -> list[str]:
-    """The folders that ``require_sources`` would miss, or the keys that name none; none for the phantom, which is made when missing."""
+def missing_sources(config: DictConfig, benchmarks: Sequence[Any]) -> list[str]:
+    """What ``require_sources`` would miss: folders, or keys that name none; no dataset of the phantom, which is made when missing."""
     folders = {source: config.data.get(source) for source in benchmark_sources(config, benchmarks)}
-    return [
+    absent = [
         folder or f"data.{source}" for source, folder in folders.items() if not (folder and (config.data.cohort or Path(folder).exists()))
     ]
+    return [*absent, *_missing_models(benchmarks)]
 
 
-def benchmark_sources(config: DictConfig, benchmarks: Iterable[DictConfig | None]) -> list[str]:
+def benchmark_sources(config: DictConfig, benchmarks: Sequence[Any]) -> list[str]:
     """The keys of ``data`` that name the other datasets of these benchmarks."""
-    found = [_sources(instantiate(node), config) for node in benchmarks if node is not None]
-    return list(dict.fromkeys(source for sources in found for source in sources))
+    return list(dict.fromkeys(source for benchmark in benchmarks for source in _sources(benchmark, config)))
 
 
 def source_folder(config: DictConfig, source: str) -> Path:
@@ -76,6 +86,12 @@ def source_folder(config: DictConfig, source: str) -> Path:
     if not Path(data[source]).exists():
         raise MissingFile(Path(data[source]), f"Set data.{source}=… or MEDVL_DATA; see data_cards/{source}.md{without}")
     return Path(data[source])
+
+
+def _missing_models(benchmarks: Sequence[Any]) -> list[str]:
+    """Folders of models of single films that are not there."""
+    given = [benchmark.static for benchmark in benchmarks if isinstance(benchmark, ProgressionClassification) and benchmark.static]
+    return [folder for folder in given if not Path(folder).exists()]
 
 
 def _sources(benchmark: Any, config: DictConfig) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ def plan(config: DictConfig) -> dict[str, Any]:
         module = instantiate(config.training, model=model)
     parameters = sum(p.numel() for p in model.parameters())
     disk = stages.cache_bytes(config) + (stages.cohort_bytes(config.data.cohort) if config.data.cohort else 0)
-    others = sources.missing_sources(config, (config.benchmarks or {}).values())
+    others = sources.missing_sources(config, sources.chosen_benchmarks(config))
     joined = [folder for folder in config.batches.get("also") or () if not Path(folder).exists()]
     return app.show_plan(
         config,
@@ -85,9 +85,9 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
     from medvl.cli import sources, stages
     from medvl.training.run import train
 
-    benchmarks = (config.benchmarks or {}).values()
+    benchmarks = sources.chosen_benchmarks(config)
     sources.require_sources(config, benchmarks)
-    sources.require_training_pairs(config, benchmarks, stages.prepared(config))
+    sources.require_training_pairs(benchmarks, stages.prepared(config))
     folder = run_folder(config, "train")
     run = train(config, folder)
     if not run.complete:

@@ -17,8 +17,8 @@ import math
 import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
+from medvl.models.attention import attend
 from medvl.models.biovil import ImageModelOutput, PatchProjector, Trunk, project
 
 
@@ -36,7 +36,7 @@ class PairAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, width) → the same."""
         q, k, v = (layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.proj_q, self.proj_k, self.proj_v))
-        attended = scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)  # (B, heads, N, width / heads)
+        attended = attend(q, k, v, self.dropout if self.training else 0.0)  # (B, heads, N, width / heads)
         return self.proj(attended.transpose(1, 2).flatten(2))
 
 

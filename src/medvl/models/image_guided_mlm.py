@@ -12,7 +12,8 @@ own here, above the text model: present in training, where its gradients reach b
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+
+from medvl.models.attention import attend
 
 
 class CrossAttention(nn.Module):
@@ -28,7 +29,7 @@ class CrossAttention(nn.Module):
         """Queries (N, T, W), patches (N, P, W) → (N, T, W)."""
         query = self.query(x).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (N, heads, T, W / heads)
         key, value = self.key_value(patches).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (N, heads, P, W / heads) each
-        attended = scaled_dot_product_attention(query, key, value, dropout_p=self.dropout if self.training else 0.0)
+        attended = attend(query, key, value, self.dropout if self.training else 0.0)
         return self.output(attended.transpose(1, 2).flatten(2))
 
 

@@ -16,8 +16,9 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention, silu
+from torch.nn.functional import silu
 
+from medvl.models.attention import attend
 from medvl.models.linear import Linear
 
 SubsetRounding = Literal["floor", "nearest"]
@@ -65,7 +66,7 @@ class Attention(nn.Module):
 def _attend(qkv: Tensor) -> Tensor:
     """(B, N, 3, heads, d) → (B · N, heads · d)."""
     query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, N, d)
-    return scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2).flatten(0, 1)
+    return attend(query, key, value).transpose(1, 2).flatten(2).flatten(0, 1)
 
 
 class Mlp(nn.Module):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -21,7 +22,7 @@ from medvl.objectives.masked_language import IGNORED, WordPieces, mask_words, wo
 
 Batch = dict[str, Any]
 Parts = Literal["none", "phrases", "words"]
-TOGETHER = 32  # texts
+TOGETHER = 64  # texts
 
 
 class Embedded(NamedTuple):
@@ -57,6 +58,29 @@ class Embedded(NamedTuple):
     masked: Tensor
 
 
+class TextVectors(NamedTuple):
+    """Texts embedded, each once; an empty text is [CLS] [SEP].
+
+    Attributes:
+        row: of each text in the table.
+        table: (N, D), unit length.
+    """
+
+    row: dict[str, int]
+    table: Tensor
+
+    def of(self, texts: Sequence[str]) -> Tensor:
+        """One row a text."""
+        return self.table[torch.tensor([self.row[text] for text in texts], device=self.table.device)]
+
+    def padded(self, texts: Sequence[Sequence[str]], width: int) -> tuple[Tensor, Tensor]:
+        """``width`` rows for each sequence of texts (B, K, D), zeros where it has fewer, and which there are (B, K)."""
+        none = len(self.table)
+        rows = [[*(self.row[text] for text in given), *[none] * (width - len(given))] for given in texts]
+        index = torch.tensor(rows, dtype=torch.int64, device=self.table.device)
+        return nn.functional.pad(self.table, (0, 0, 0, 1))[index], (index < none).to(self.table)
+
+
 class ImageTextEmbedding(nn.Module):
     """Embeds batches with a model and, for masked language modelling, a predictor that sees the image.
 
@@ -86,15 +110,21 @@ class ImageTextEmbedding(nn.Module):
         super().__init__()
         self.model, self.predictor = model, predictor
         self.parts, self.parts_per_report, self.sections, self.exchanged = parts, parts_per_report, sections, exchanged
+        self.phrases_per_report = parts_per_report if parts == "phrases" else 0
         self.mask_share, self.seed = mask_share, seed
         self._pieces: WordPieces | None = None
 
     def forward(self, batch: Batch) -> Embedded:
         """Embed a batch of ``ImageTextSamples`` or ``ImagePairSamples``."""
         images, exchanged = self._images(batch)
-        texts, parts, present = self._words(batch) if self.parts == "words" else self._phrases(batch)
+        whole, phrases, sections = self._texts(batch)
+        vectors = self._embed([*whole, *chain(*phrases), *chain(*sections)])
+        if self.parts == "words":
+            texts, parts, present = self._words(batch)
+        else:
+            texts, (parts, present) = vectors.of(whole), vectors.padded(phrases, self.phrases_per_report)
         none = texts.new_zeros(len(texts), 0)
-        findings, impressions, *section_ids, both = self._sections(batch) if self.sections else (none,) * 5
+        findings, impressions, *section_ids, both = _matched(sections, vectors) if self.sections else (none,) * 5
         patches = images.projected_patch_embeddings
         token_loss, masked = self._masked(batch, patches) if self.mask_share > 0 else (none, none)
         met = self.parts != "none"
@@ -134,26 +164,12 @@ class ImageTextEmbedding(nn.Module):
         missing = k - words.shape[1]
         return texts, nn.functional.pad(words * present[..., None], (0, 0, 0, missing)), nn.functional.pad(present, (0, missing))
 
-    def _phrases(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """The texts (B, D), drawn phrases of each (B, K, D), and which there are (B, K); none of them without parts."""
-        texts = self._embed(batch["text"])
-        if self.parts == "none":
-            return texts, texts.new_zeros(len(texts), 0), texts.new_zeros(len(texts), 0)
-        reports = [draw_phrases(batch, row, self.parts_per_report, self.seed) for row in range(len(batch["text"]))]
-        distinct = {phrase: i for i, phrase in enumerate(dict.fromkeys(p for phrases in reports for p in phrases))}
-        vectors = self._embed(list(distinct))  # (P, D)
-        vectors = torch.cat([vectors, vectors.new_zeros(1, vectors.shape[1])])  # the last stands for none
-        k = self.parts_per_report
-        index = torch.tensor([[*(distinct[p] for p in phrases), *[len(distinct)] * (k - len(phrases))] for phrases in reports])
-        return texts, vectors[index.to(vectors.device)], (index < len(distinct)).to(vectors)
-
-    def _sections(self, batch: Batch) -> tuple[Tensor, ...]:
-        """Both sections (B, D), what tells their texts apart (B,), and whether there are both (B,)."""
-        texts = [[sections.get(name, "") for sections in batch["sections"]] for name in MATCHED_SECTIONS]
-        vectors = [self._embed(column) for column in texts]
-        ids = [torch.tensor([_text_id(text) for text in column], device=vectors[0].device) for column in texts]
-        both = torch.tensor([bool(f and i) for f, i in zip(*texts, strict=True)])
-        return *vectors, *ids, both.to(vectors[0])
+    def _texts(self, batch: Batch) -> tuple[Sequence[str], list[list[str]], list[list[str]]]:
+        """The texts that are embedded whole: reports, drawn phrases of each, and both sections; empty where they are not asked for."""
+        whole = batch["text"] if self.parts != "words" else []
+        phrases = [draw_phrases(batch, row, self.phrases_per_report, self.seed) for row in range(len(batch["text"]))]
+        names = MATCHED_SECTIONS if self.sections else ()
+        return whole, phrases, [[sections.get(name, "") for sections in batch["sections"]] for name in names]
 
     def _masked(self, batch: Batch, patches: Tensor) -> tuple[Tensor, Tensor]:
         text = self.model.text
@@ -171,17 +187,20 @@ class ImageTextEmbedding(nn.Module):
         rows = chosen.nonzero()[:, 0]
         return loss.new_zeros(len(ids)).index_add(0, rows, loss), chosen.sum(dim=1).to(loss)
 
-    def _embed(self, texts: Sequence[str]) -> Tensor:
-        """(N, D), unit length; an empty text is [CLS] [SEP]. Texts of about a length go through the network together, for padding costs."""
-        text = self.model.text
-        ids, mask = text.tokenize(texts)
+    def _embed(self, texts: Sequence[str]) -> TextVectors:
+        """Each distinct text once; texts of about a length go through the network together, for padding costs."""
+        text, distinct = self.model.text, list(dict.fromkeys(texts))
+        if not distinct:
+            return TextVectors({}, torch.zeros(0, text.config["projection_size"]))
+        ids, mask = text.tokenize(distinct)
         order = mask.sum(dim=1).argsort()
         rows = []
         for part in order.split(TOGETHER):
             longest = int(mask[part[-1]].sum())
             ids_part, mask_part = ids[part, :longest], mask[part, :longest]
             rows.append(text.project(text.pool(text(ids_part, mask_part), mask_part)).float())
-        return normalize(torch.cat(rows)[order.argsort()], dim=1)
+        vectors = normalize(torch.cat(rows)[order.argsort()], dim=1)
+        return TextVectors({name: row for row, name in enumerate(distinct)}, vectors)
 
 
 def draw_phrases(batch: Batch, row: int, most: int, seed: int) -> list[str]:
@@ -190,6 +209,14 @@ def draw_phrases(batch: Batch, row: int, most: int, seed: int) -> list[str]:
     keys = [f"{seed}/{batch['epoch']}/{batch['sample_id'][row]}/{i}".encode() for i in range(len(phrases))]
     drawn = sorted(range(len(phrases)), key=lambda i: hashlib.sha256(keys[i]).digest())[:most]
     return [phrases[i] for i in sorted(drawn)]
+
+
+def _matched(sections: Sequence[Sequence[str]], vectors: TextVectors) -> tuple[Tensor, ...]:
+    """Both sections (B, D), what tells their texts apart (B,), and whether there are both (B,)."""
+    found = [vectors.of(column) for column in sections]
+    ids = [torch.tensor([_text_id(text) for text in column], device=vectors.table.device) for column in sections]
+    both = torch.tensor([bool(f and i) for f, i in zip(*sections, strict=True)])
+    return *found, *ids, both.to(vectors.table)
 
 
 def _text_id(text: str) -> int:
