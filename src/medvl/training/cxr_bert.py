@@ -14,7 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -126,11 +125,6 @@ class CxrBertTraining(ModelTraining):
         """Write the model with its vocabulary."""
         if rank() == 0:
             save_cxr_bert(self.model, folder)
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed torch for this batch, so that dropout is a function of (seed, step) and differs between processes."""
-        draw = np.random.SeedSequence([self.seed, self.global_step, batch_idx % self.trainer.accumulate_grad_batches, rank()])
-        torch.manual_seed(int(draw.generate_state(1)[0]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step's loss."""

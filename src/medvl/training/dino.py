@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.strategies import ModelParallelStrategy
@@ -26,7 +25,6 @@ from torch.nn.utils import clip_grad_norm_
 from medvl.data.module import RadiographDataModule
 from medvl.models.dino_head import DinoHead
 from medvl.models.vit import VisionTransformer
-from medvl.runtime.distributed import rank
 from medvl.runtime.errors import UserError
 from medvl.training.collapse import CollapseAlarm
 from medvl.training.dino_files import check_training_images, load_backbone, load_head, save_teacher, training_grey_levels
@@ -165,11 +163,6 @@ class DinoTraining(ModelTraining):
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.train(mode)
         return self
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed torch for this batch, so that stochastic depth is a function of (seed, step) and differs between processes."""
-        draw = np.random.SeedSequence([self.seed, self.global_step, batch_idx % self.trainer.accumulate_grad_batches, rank()])
-        torch.manual_seed(int(draw.generate_state(1)[0]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch's loss; the centres move."""

@@ -1,4 +1,5 @@
-"""What a run asks of a Lightning module, whatever it trains: to get ready before the first step, and to write the model that is used."""
+"""What a run asks of a Lightning module, whatever it trains: to get ready before the first step, to draw alike wherever a run is stopped
+and resumed, and to write the model that is used."""
 
 from __future__ import annotations
 
@@ -6,13 +7,22 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from lightning.pytorch import LightningModule
 
 from medvl.data.module import RadiographDataModule
+from medvl.runtime.distributed import rank
 
 
 class ModelTraining(LightningModule, ABC):
-    """One family of models: its loss, its optimiser and its files."""
+    """One family of models: its loss, its optimiser and its files.
+
+    Attributes:
+        seed: of every draw.
+    """
+
+    seed: int
 
     @abstractmethod
     def prepare(self, folder: Path, batches: RadiographDataModule) -> dict[str, Any]:
@@ -30,6 +40,11 @@ class ModelTraining(LightningModule, ABC):
 
         Called by all processes, because parameters may be sharded over them; the first one writes.
         """
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed torch for this batch: dropout and stochastic depth are functions of (seed, step) and differ between processes."""
+        draw = np.random.SeedSequence([self.seed, self.global_step, batch_idx % self.trainer.accumulate_grad_batches, rank()])
+        torch.manual_seed(int(draw.generate_state(1)[0]))
 
     def summary(self) -> dict[str, Any]:
         """Plain values for ``training.json``, once the run is complete."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -109,10 +108,6 @@ class ImageTextTraining(ModelTraining):
         """Write the model with its tokenizer."""
         if rank() == 0:
             save_image_text(self.model, folder)
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed torch for this step, so that dropout is a function of (seed, step) and differs between processes."""
-        torch.manual_seed(int(np.random.SeedSequence([self.seed, self.global_step, rank()]).generate_state(1)[0]))
 
     def on_train_start(self) -> None:
         """Hold batch normalisation, where it is frozen."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -104,10 +103,6 @@ class ImageTextLabelTraining(ModelTraining):
             save_vit(tower, folder)
         else:
             save_davit(tower, folder)
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed torch for this step, so that stochastic depth is a function of (seed, step)."""
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step's loss."""
