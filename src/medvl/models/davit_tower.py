@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.models.davit import DaVit
+from timm.models.davit import DaVit, WindowAttention
 from torch import Tensor, nn
 
+from medvl.models.attention import written_out_is_faster
 from medvl.models.model_folders import CONFIG, WEIGHTS, load_strictly, own_config, own_tensors, save_folder
 from medvl.models.vit import EncoderOutput
 
@@ -97,12 +98,20 @@ class DavitTower(nn.Module):
         """
         if tuple(layers) != (-1,):
             raise ValueError(f"a DaViT has features of its last stage only, not of {list(layers)}: its stages differ in width and grid")
+        self._choose_attention(pixels)
         maps = self.net.forward_features(pixels)  # (B, D, h, w)
         mean = maps.mean(dim=(2, 3), keepdim=True)
         if norm:
             last_norm = self.net.get_submodule("head.norm")
             maps, mean = last_norm(maps), last_norm(mean)
         return EncoderOutput(mean.flatten(1), (maps.flatten(2).transpose(1, 2),), (maps.shape[2], maps.shape[3]), (mean.flatten(1),))
+
+    def _choose_attention(self, pixels: Tensor) -> None:
+        """Have timm compute attention in the faster of its two ways."""
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else pixels.dtype
+        for module in self.net.modules():
+            if isinstance(module, WindowAttention):
+                module.fused_attn = not written_out_is_faster(pixels.device, dtype)  # type: ignore[misc]  # Final, for torch.jit alone
 
 
 def save_davit(model: DavitTower, folder: Path) -> None:
