@@ -1,6 +1,7 @@
 """The command line: help comes at once, mistakes are answered in one line."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -30,6 +31,17 @@ def test_help_loads_nothing_heavy(words):
 def test_an_unknown_verb_names_the_nearest():
     with pytest.raises(SystemExit, match="no verb 'trian' — did you mean 'train'"):
         main(["trian"])
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "experiment=cxr_bert", "scale=phantom", "dry_run=true"]])
+def test_a_reader_that_has_enough_causes_no_message(words):
+    read, write = os.pipe()
+    os.close(read)
+
+    answer = subprocess.run([sys.executable, "-m", "medvl", *words], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+
+    assert (answer.returncode, answer.stderr) == (1, "")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import traceback
@@ -11,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from medvl.cli.main import stop_writing
 from medvl.runtime.config import config_folder, explain, require_complete
 from medvl.runtime.errors import UserError
 from medvl.runtime.signals import INTERRUPTED
@@ -45,14 +47,14 @@ def _checked(verb: str, task: Task) -> Task:
         try:
             require_complete(config)
             result = task(config)
+            if config.json and result is not None:
+                print(json.dumps(result, indent=2))
         except UserError as error:
             if config.show_traceback:
                 traceback.print_exc()
             sys.exit(f"medvl {verb}: {error}")
-        if config.json and result is not None:
-            import json
-
-            print(json.dumps(result, indent=2))
+        except BrokenPipeError:
+            stop_writing()
         if result is not None and result.get("ok") is False:
             sys.exit(1)
         return result

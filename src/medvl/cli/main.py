@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from typing import NoReturn
 
 from medvl import __version__
 
@@ -38,7 +39,20 @@ FLAGS = {
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning slow a shared machine tenfold
-    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        _answer(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        stop_writing()
+
+
+def stop_writing() -> NoReturn:
+    """Leave without a word: whoever reads the output, `head` say, has enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
+
+
+def _answer(words: list[str]) -> None:
     if words[:1] in (["-sc"], ["--shell-completion"]) or "COMP_LINE" in os.environ:
         return _complete(words)
     if not words or words[0] in ("-h", "--help"):
