@@ -38,7 +38,6 @@ FLAGS = {
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the console script."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning slow a shared machine tenfold
     try:
         _answer(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
