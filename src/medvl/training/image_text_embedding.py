@@ -167,7 +167,8 @@ class ImageTextEmbedding(nn.Module):
     def _texts(self, batch: Batch) -> tuple[Sequence[str], list[list[str]], list[list[str]]]:
         """The texts that are embedded whole: reports, drawn phrases of each, and both sections; empty where they are not asked for."""
         whole = batch["text"] if self.parts != "words" else []
-        phrases = [draw_phrases(batch, row, self.phrases_per_report, self.seed) for row in range(len(batch["text"]))]
+        k = self.phrases_per_report
+        phrases = [draw_phrases(batch, row, k, self.seed) if k else [] for row in range(len(batch["text"]))]
         names = MATCHED_SECTIONS if self.sections else ()
         return whole, phrases, [[sections.get(name, "") for sections in batch["sections"]] for name in names]
 
