@@ -28,7 +28,7 @@ def table(signal, seed, *, findings=("edema", "fracture"), reverse=False):
 
 def points(paradigm, signals, seeds=(0,)):
     return [
-        ScalingPoint(paradigm, studies, studies // 2, seed, {"findings": table(signal, seed=seed)})
+        ScalingPoint(paradigm, studies, studies, studies // 2, seed, {"findings": table(signal, seed=seed)})
         for seed in seeds
         for studies, signal in zip(SIZES, signals, strict=True)
     ]
@@ -60,7 +60,7 @@ def test_a_curve_that_falls_by_more_than_chance_is_not_monotone():
 
 
 def test_a_fall_within_the_interval_still_counts_as_monotone():
-    alike = [ScalingPoint("dino", studies, studies // 2, 0, {"findings": table(1.3, seed=studies)}) for studies in SIZES[1:]]
+    alike = [ScalingPoint("dino", studies, studies, studies // 2, 0, {"findings": table(1.3, seed=studies)}) for studies in SIZES[1:]]
 
     curve = results(alike)["curves"]["findings"]["dino"]
 
@@ -78,6 +78,28 @@ def test_the_score_of_a_size_is_the_mean_over_seeds_of_findings_with_both_classe
     assert set(curve["points"][0]["by_seed"]) == {"0", "1"}
 
 
+def test_the_interval_of_several_seeds_holds_the_chance_between_runs():
+    """Two runs of a size that differ by much: for the patients alone the step would be down by more than chance."""
+    lucky, unlucky = (0.0, 2.5, 1.0, 2.6, 3.0), (0.0, 1.0, 2.0, 2.6, 3.0)
+    alone = results(points("dino", lucky))["curves"]["findings"]["dino"]
+    both = results([*points("dino", lucky, seeds=(0,)), *points("dino", unlucky, seeds=(1,))])["curves"]["findings"]["dino"]
+
+    assert not alone["monotone_within_interval"]
+    assert both["monotone_within_interval"]
+    spread = both["points"][0]["by_seed"]
+    assert both["points"][0]["ci_high"] - both["points"][0]["ci_low"] > abs(spread["0"] - spread["1"])
+    assert both["points"][0]["n"] == STUDIES
+
+
+def test_the_seeds_of_a_size_are_one_point_whatever_the_studies_of_their_subsets():
+    found = [ScalingPoint("dino", 0.1, 90 + 20 * seed, 10, seed, {"findings": table(1.0, seed=seed)}) for seed in (0, 1)]
+
+    (point,) = results(found)["curves"]["findings"]["dino"]["points"]
+
+    assert (point["studies"], point["patients"]) == (100, 10)
+    assert set(point["by_seed"]) == {"0", "1"}
+
+
 def test_two_paradigms_differ_by_a_paired_interval_at_each_common_size():
     first, second = points("dino", (0.0, 0.5, 1.0, 1.4, 1.6)), points("unicl", (0.0, 1.5, 2.0, 2.4, 2.6))[:4]
 
@@ -89,8 +111,9 @@ def test_two_paradigms_differ_by_a_paired_interval_at_each_common_size():
 
 def test_the_order_of_rows_does_not_matter_and_other_studies_are_refused():
     found = points("dino", (0.0, 0.5, 1.0, 1.4, 1.6))
-    turned = [ScalingPoint("dino", 100, 50, 0, {"findings": table(0.5, seed=0, reverse=True)}) if p.studies == 100 else p for p in found]
-    fewer = [ScalingPoint("dino", 100, 50, 0, {"findings": table(0.5, seed=0).query("study_id != 's003'")}), *found]
+    reversed_rows = ScalingPoint("dino", 100, 100, 50, 0, {"findings": table(0.5, seed=0, reverse=True)})
+    turned = [reversed_rows if point.studies == 100 else point for point in found]
+    fewer = [ScalingPoint("dino", 100, 100, 50, 0, {"findings": table(0.5, seed=0).query("study_id != 's003'")}), *found]
 
     assert results(turned) == results(found)
     with pytest.raises(ValueError, match="same test studies"):

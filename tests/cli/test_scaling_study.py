@@ -88,6 +88,14 @@ def test_sizes_that_mean_the_same_patients_are_one_point(prepared, tmp_path):
     assert len({r.folder for r in runs}) == len(runs) == 8
 
 
+def test_the_runs_of_a_seed_have_subsets_of_their_own(prepared, tmp_path):
+    config = study_config(prepared, tmp_path, "study.sizes=[0.5]", "study.seeds=[0,1]", "study.subset_seed=4")
+
+    subsets = {r.seed: instantiate(r.config.batches).patients for r in planned(config, PreparedDataset(prepared))}
+
+    assert subsets == {0: PatientSubset(0.5, 4), 1: PatientSubset(0.5, 5)}
+
+
 def test_a_point_keeps_its_folder_when_the_study_grows(prepared, tmp_path):
     small, large = (study_config(prepared, tmp_path, f"study.sizes={sizes}") for sizes in ("[0.5]", "[0.25,0.5,1.0]"))
 

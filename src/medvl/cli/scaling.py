@@ -39,6 +39,7 @@ class Run(NamedTuple):
 
     paradigm: str
     seed: int
+    size: float
     studies: int
     patients: int
     config: DictConfig
@@ -57,22 +58,27 @@ def run_study(config: DictConfig) -> dict[str, Any]:
             print(f"stopped at step {trained.step}; the same command goes on from there", file=sys.stderr)
             sys.exit(INTERRUPTED)
         if not any((point.paradigm, point.seed) == (run.paradigm, run.seed) for point in points):
-            points.append(ScalingPoint(run.paradigm, 0, 0, run.seed, _scores(config, run, prepared, "untrained")))
-        points.append(ScalingPoint(run.paradigm, run.studies, run.patients, run.seed, _scores(config, run, prepared, "model")))
+            points.append(ScalingPoint(run.paradigm, 0, 0, 0, run.seed, _scores(config, run, prepared, "untrained")))
+        scores = _scores(config, run, prepared, "model")
+        points.append(ScalingPoint(run.paradigm, run.size, run.studies, run.patients, run.seed, scores))
     return _write(config, folder, runs, points, PreparedDataset(prepared).fingerprint)
 
 
 def planned(config: DictConfig, prepared: PreparedDataset) -> Iterator[Run]:
-    """The points of a study, seed by seed, paradigm by paradigm, from the smallest subset; sizes that mean the same patients count once."""
+    """The points of a study, seed by seed, paradigm by paradigm, from the smallest subset; every seed has subsets of its own.
+
+    Sizes that mean the same patients count once.
+    """
     training = Counter(p for p, split in zip(prepared.column("patient_id"), prepared.column("split"), strict=True) if split == TRAIN_SPLIT)
     study = config.study
-    subsets = [PatientSubset(size, study.subset_seed) for size in study.sizes]
-    chosen = {len(patients): (subset, patients) for subset in reversed(subsets) if (patients := subset.patients(training))}
     for seed in study.seeds:
+        subsets = [PatientSubset(size, study.subset_seed + seed) for size in study.sizes]
+        chosen = {len(patients): (subset, patients) for subset in reversed(subsets) if (patients := subset.patients(training))}
         for paradigm in study.paradigms:
             for count, (subset, patients) in sorted(chosen.items()):
                 point = point_config(config, str(paradigm), subset, seed)
-                yield Run(str(paradigm), seed, sum(training[p] for p in patients), count, point, run_folder(point, "train"))
+                studies = sum(training[p] for p in patients)
+                yield Run(str(paradigm), seed, subset.size, studies, count, point, run_folder(point, "train"))
 
 
 def point_config(config: DictConfig, paradigm: str, subset: PatientSubset, seed: int) -> DictConfig:
