@@ -12,8 +12,8 @@ from torch.nn.functional import avg_pool2d, normalize
 
 from medvl.benchmarks import results
 from medvl.benchmarks.progression import ProgressionClassification
-from medvl.benchmarks.progression_draws import altered
-from medvl.benchmarks.progression_films import PairImages
+from medvl.benchmarks.progression_draws import altered, one_of
+from medvl.benchmarks.progression_films import Films, PairImages
 from medvl.benchmarks.progression_fine_tuning import FineTuning, _class_weights
 from medvl.benchmarks.progression_frozen import FoldedSvm, LinearHead
 from medvl.benchmarks.progression_pairs import UNLABELLED, MissingPairImage, NoProgressionPairs, PairSplits, UnknownProgression
@@ -241,6 +241,41 @@ def test_kept_static_maps_give_what_the_films_give(world, arm):
     )
 
     assert np.allclose(kept.of_arm(), anew.of_arm(), atol=1e-5)
+
+
+def test_kept_draws_are_the_films_as_they_are_and_as_they_were_drawn(world):
+    images, pairs = world
+    model = SimpleNamespace(image=small_biovil_t())
+    asked = (PairImages(images, 16), "temporal", FINDINGS, PairSplits(pairs.train[:20], [], pairs.test[:7]))
+    nothing, some = Augmentation(area=(1, 1), aspect=(1, 1), brightness=0, contrast=0), Augmentation(brightness=0.5)
+
+    plain = tuning(steps=3, learn="change").predict(model, *asked)
+    same, drawn, again = (
+        tuning(steps=3, learn="change", augmentation=augmentation, kept_draws=2).predict(model, *asked)
+        for augmentation in (nothing, some, some)
+    )
+
+    assert np.allclose(same.of_arm(), plain.of_arm(), atol=1e-5)
+    assert not np.allclose(drawn.of_arm(), plain.of_arm(), atol=1e-5)
+    assert np.array_equal(drawn.of_arm(), again.of_arm())
+
+
+def test_a_step_takes_each_pair_from_any_of_the_draws():
+    draws = [Films(*(torch.full((5, 1), 10.0 * draw) + torch.arange(5.0)[:, None] for _ in range(3))) for draw in range(3)]
+
+    steps = [one_of(draws, [4, 0, 2], seed=1, step=step).current[:, 0] for step in range(20)]
+
+    assert all((values % 10).tolist() == [4, 0, 2] for values in steps)
+    assert {int(value) // 10 for values in steps for value in values} == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"learn": "change"}, {"augmentation": Augmentation()}, {"learn": "change", "augmentation": Augmentation(), "kept_draws": 0}],
+)
+def test_draws_are_kept_only_where_there_are_static_maps_to_keep(options):
+    with pytest.raises(UserError, match=r"kept_draws.*needs learn=change and an augmentation"):
+        tuning(**{"kept_draws": 2} | options)
 
 
 def test_a_model_of_single_films_stands_beside_with_its_two_encodings(world):

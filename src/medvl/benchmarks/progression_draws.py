@@ -5,6 +5,8 @@ Everything here is a function of (seed, step), the same for every arm.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -32,6 +34,12 @@ def rows_by_class(truth: Tensor, batch_size: int, seed: int, step: int) -> tuple
     filled = [cell for cell in cells if len(cell)]
     chosen = [filled[i] for i in draw.integers(len(filled), size=batch_size)]
     return [int(cell[draw.integers(len(cell))]) for cell in chosen], step
+
+
+def one_of(draws: Sequence[Films], rows: Sequence[int], seed: int, step: int) -> Films:
+    """The films of a step, each pair from one of several draws of all pairs."""
+    chosen = np.random.default_rng((seed, step)).integers(len(draws), size=len(rows))
+    return Films(*(torch.stack([column[draw][row] for draw, row in zip(chosen, rows, strict=True)]) for column in zip(*draws, strict=True)))
 
 
 def altered(films: Films, labels: Tensor, seed: int, step: int, *, swap: float, prior_dropout: float) -> tuple[Films, Tensor]:

@@ -72,10 +72,10 @@ class PairImages:
     registered: RegisteredImages | None = None
     batch_size: int = 32
 
-    def batches(self, pairs: Sequence[ProgressionPair], arm: Arm) -> Iterator[Films]:
-        """All pairs in order, in evaluation's crop."""
+    def batches(self, pairs: Sequence[ProgressionPair], arm: Arm, **drawn: Any) -> Iterator[Films]:
+        """All pairs in order; ``drawn`` as in ``films``."""
         for start in range(0, len(pairs), self.batch_size):
-            yield self.films(pairs[start : start + self.batch_size], arm)
+            yield self.films(pairs[start : start + self.batch_size], arm, **drawn)
 
     def films(
         self, pairs: Sequence[ProgressionPair], arm: Arm, *, augmentation: Augmentation | None = None, seed: int = 0, epoch: int = 0

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from medvl.benchmarks.embedding import device_of
-from medvl.benchmarks.progression_draws import altered, rows_by_class, rows_in_order
+from medvl.benchmarks.progression_draws import altered, one_of, rows_by_class, rows_in_order
 from medvl.benchmarks.progression_films import ARMS, Arm, Condition, Films, PairImages, conditions_of, encode_pairs
 from medvl.benchmarks.progression_heads import Learn, PairClassifier, Pooling, ProgressionHead, static_films
 from medvl.benchmarks.progression_pairs import UNLABELLED, PairSplits, targets
@@ -29,6 +29,7 @@ from medvl.benchmarks.progression_protocols import Predictions, softmax_of
 from medvl.data.progression_samples import ProgressionPair
 from medvl.data.transforms import Augmentation
 from medvl.metrics.progression import CLASSES
+from medvl.runtime.errors import UserError
 from medvl.training.optimizers import adamw_with_cosine
 
 Balance = Literal["none", "weights", "sampling"]
@@ -43,13 +44,16 @@ class FineTuning:
         seeds: one classifier each: its head, its order, its draws.
         steps, batch_size: of the optimiser; pairs in a step.
         learning_rate, head_learning_rate, weight_decay, warmup_steps: of AdamW on the encoder and on the head, with half a cosine.
-        learn: ``encoder`` and head; ``change``, what reads the static maps of both films, and head; or the ``head`` alone. Without
-            augmentation the static maps are computed once and kept in memory: 2 · C · h · w numbers a pair.
+        learn: ``encoder`` and head; ``change``, what reads the static maps of both films, and head; or the ``head`` alone. Where
+            ``change`` learns without augmentation, or with ``kept_draws``, the static maps are computed once and kept in memory:
+            2 · C · h · w numbers a pair and draw.
         pooling, hidden, dropout: see ``ProgressionHead``.
         balance: ``weights`` of the loss inverse to each finding's class counts; ``sampling`` draws finding and class before the pair.
         swap: share of training pairs shown with current and previous film exchanged and the label reversed.
         prior_dropout: share of training pairs of the temporal arm shown without their previous film.
         augmentation: of training, shared by the films of a pair; none if not given.
+        kept_draws: where ``change`` learns, so many augmented draws of each training pair are kept beside the pair as it is, and a step
+            takes any of them; by default an augmented pair is drawn and encoded anew at each step.
         precision: ``bf16-mixed`` computes in half precision where that is safe.
     """
 
@@ -68,15 +72,24 @@ class FineTuning:
     swap: float = 0.0
     prior_dropout: float = 0.0
     augmentation: Augmentation | None = None
+    kept_draws: int | None = None
     precision: Precision = "32-true"
     name: ClassVar[Literal["P0"]] = "P0"
     arms: ClassVar[tuple[Arm, ...]] = ARMS
     needs_training_pairs: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        if self.kept_draws is not None and (self.learn != "change" or self.augmentation is None or self.kept_draws < 1):
+            raise UserError(
+                f"protocol.kept_draws={self.kept_draws} keeps one or more augmented draws of static maps: it needs learn=change and an "
+                "augmentation; leave it out otherwise"
+            )
+
     def predict(self, model: Any, images: PairImages, arm: Arm, findings: Sequence[str], pairs: PairSplits) -> Predictions:
         """Fine-tune ``model.image`` for one arm with each seed; see ``ProgressionProtocol.predict``. The model itself stays as it is."""
         asked = [*pairs.test, *pairs.validation]
-        kept = self._kept(model.image, images, arm, pairs.train) if self.learn == "change" and self.augmentation is None else None
+        keeps = self.learn == "change" and (self.augmentation is None or self.kept_draws is not None)
+        kept = self._kept_draws(model.image, images, arm, pairs.train) if keeps else None
         shown = self._kept(model.image, images, arm, asked) if self.learn == "change" else None
         by_seed: list[dict[Condition, NDArray[np.float64]]] = []
         losses = []
@@ -104,12 +117,12 @@ class FineTuning:
         train: Sequence[ProgressionPair],
         seed: int,
         *,
-        kept: Films | None = None,
+        kept: Sequence[Films] | None = None,
     ) -> tuple[PairClassifier, float]:
         """A classifier of one arm, in evaluation mode, and its mean loss over the last tenth of the steps.
 
         Args:
-            kept: static maps of the training pairs, where these do not learn.
+            kept: draws of the static maps of the training pairs, where these do not learn.
         """
         truth = torch.from_numpy(targets(train, findings))
         device = device_of(encoder)
@@ -122,7 +135,7 @@ class FineTuning:
             for step in range(self.steps):
                 rows, epoch = self._rows(truth, seed, step)
                 if kept is not None:
-                    films = Films(*(tensor[rows] for tensor in kept))
+                    films = one_of(kept, rows, seed, step)
                 else:
                     films = images.films([train[row] for row in rows], arm, augmentation=self.augmentation, seed=seed, epoch=epoch)
                 prior_dropout = self.prior_dropout if arm == "temporal" else 0.0
@@ -182,10 +195,18 @@ class FineTuning:
         with self._autocast(films.current.device):
             return static_films(encoder, films)
 
-    def _kept(self, encoder: nn.Module, images: PairImages, arm: Arm, pairs: Sequence[ProgressionPair]) -> Films:
-        """The static maps of all pairs in evaluation's crop, on the CPU."""
+    def _kept_draws(self, encoder: nn.Module, images: PairImages, arm: Arm, pairs: Sequence[ProgressionPair]) -> list[Films]:
+        """The static maps of the training pairs as they are, then of each augmented draw."""
+        draws = [
+            self._kept(encoder, images, arm, pairs, augmentation=self.augmentation, seed=self.seeds[0], epoch=draw)
+            for draw in range(self.kept_draws or 0)
+        ]
+        return [self._kept(encoder, images, arm, pairs), *draws]
+
+    def _kept(self, encoder: nn.Module, images: PairImages, arm: Arm, pairs: Sequence[ProgressionPair], **drawn: Any) -> Films:
+        """The static maps of all pairs, on the CPU; ``drawn`` as in ``PairImages.batches``."""
         device, cpu = device_of(encoder), torch.device("cpu")
-        parts = [self._static(encoder, films.to(device)).to(cpu) for films in images.batches(pairs, arm)]
+        parts = [self._static(encoder, films.to(device)).to(cpu) for films in images.batches(pairs, arm, **drawn)]
         return Films(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     @torch.inference_mode()

@@ -33,10 +33,11 @@ class PairAttention(nn.Module):
         self.proj_v = nn.Linear(width, width, bias=False)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, N, width) → the same."""
-        q, k, v = (layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.proj_q, self.proj_k, self.proj_v))
-        attended = attend(q, k, v, self.dropout if self.training else 0.0)  # (B, heads, N, width / heads)
+    def forward(self, x: Tensor, asking: int | None = None) -> Tensor:
+        """(B, N, width) → what the first ``asking`` tokens, or all, found among the N."""
+        projected = (self.proj_q(x[:, :asking]), self.proj_k(x), self.proj_v(x))
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in projected)
+        attended = attend(q, k, v, self.dropout if self.training else 0.0)  # (B, heads, asking, width / heads)
         return self.proj(attended.transpose(1, 2).flatten(2))
 
 
@@ -63,9 +64,9 @@ class PairBlock(nn.Module):
         self.mlp = FeedForward(width, dropout)
         self.drop, self.drop_path = nn.Dropout(dropout), DropPath(drop_path)
 
-    def forward(self, x: Tensor, places: Tensor) -> Tensor:
-        """Tokens (B, N, width) and what is added to each of them (1, N, width) → (B, N, width)."""
-        x = x + self.drop_path(self.drop(self.attn(self.norm1(x) + places)))
+    def forward(self, x: Tensor, places: Tensor, asking: int | None = None) -> Tensor:
+        """Tokens (B, N, width) and what is added to each of them (1, N, width) → the first ``asking`` tokens, or all, of the next layer."""
+        x = x[:, :asking] + self.drop_path(self.drop(self.attn(self.norm1(x) + places, asking)))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
@@ -87,10 +88,11 @@ class PairTransformer(nn.Module):
         places = torch.cat([sine + kind for kind in self.type_embed])[None]  # (1, 2N, width)
         tokens = torch.cat([current.flatten(2), previous.flatten(2)], dim=2).transpose(1, 2)  # (B, 2N, width)
         tokens = self.drop(tokens)
-        for block in self.blocks:
-            tokens = block(tokens, places.to(tokens.dtype))
-        change = self.norm_post(tokens)[:, : height * width]
-        return change.transpose(1, 2).unflatten(2, (height, width))
+        last = len(self.blocks) - 1
+        for number, block in enumerate(self.blocks):
+            asking = height * width if number == last else None  # nobody reads what becomes of the previous film's patches
+            tokens = block(tokens, places.to(tokens.dtype), asking)
+        return self.norm_post(tokens).transpose(1, 2).unflatten(2, (height, width))
 
 
 class HybridEncoder(nn.Module):
