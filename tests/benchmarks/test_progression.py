@@ -16,6 +16,7 @@ from medvl.benchmarks.progression_draws import altered, one_of
 from medvl.benchmarks.progression_films import Films, PairImages
 from medvl.benchmarks.progression_fine_tuning import FineTuning, _class_weights
 from medvl.benchmarks.progression_frozen import FoldedSvm, LinearHead
+from medvl.benchmarks.progression_heads import static_films
 from medvl.benchmarks.progression_pairs import UNLABELLED, MissingPairImage, NoProgressionPairs, PairSplits, UnknownProgression
 from medvl.benchmarks.progression_prompts import PairPrompts
 from medvl.data.progression_samples import ProgressionPair
@@ -278,6 +279,25 @@ def test_draws_are_kept_only_where_there_are_static_maps_to_keep(options):
         tuning(**{"kept_draws": 2} | options)
 
 
+@pytest.mark.parametrize("learn", ["encoder", "change"])
+def test_a_pair_read_in_both_orders_gives_both_encodings_and_nothing_of_a_film_that_is_not_there(world, learn):
+    images, pairs = world
+    encoder, films = small_biovil_t(), PairImages(images, 16).films(pairs.train[:4], "temporal")
+    classifier = tuning(learn=learn, both_orders=True)._classifier(encoder, PairImages(images, 16), "temporal", 2, pairs.train[:1]).eval()
+    read = films if learn == "encoder" else static_films(encoder, films)
+
+    with torch.no_grad():
+        after, before = classifier._maps(read)
+        turned_after, turned_before = classifier._maps(read.shown("swapped"))
+        _, absent = classifier._maps(read.shown("blank_prior"))
+        expected = encoder(films.current, films.previous).patch_embeddings
+
+    assert torch.allclose(after, expected, atol=1e-5)
+    assert torch.allclose(before, turned_after, atol=1e-5)
+    assert torch.allclose(after, turned_before, atol=1e-5)
+    assert not absent.any()
+
+
 def test_a_model_of_single_films_stands_beside_with_its_two_encodings(world):
     folder = "outputs/train/biovil/model"
 
@@ -306,7 +326,15 @@ def test_a_static_encoder_has_no_change_to_learn(world):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "options", [{"balance": "sampling"}, {"pooling": "attention"}, {"precision": "bf16-mixed"}, {"hidden": 0}, {"swap": 0.5}]
+    "options",
+    [
+        {"balance": "sampling"},
+        {"pooling": "attention"},
+        {"precision": "bf16-mixed"},
+        {"hidden": 0},
+        {"swap": 0.5},
+        {"both_orders": True},
+    ],
 )
 def test_every_option_learns_the_change(world, options):
     images, pairs = world

@@ -115,16 +115,22 @@ class PairImages:
         return to_tensor(jitter(cut_window(image, frame, self.crop, window)[0], augmentation, draw))
 
 
-def encode_pairs(encoder: Callable[..., Any], arm: Arm, films: Films) -> list[Tensor]:
-    """The patch maps (B, C, h, w) that an arm gives: one, or two where the films are encoded alone.
+def encode_pairs(encoder: Callable[..., Any], arm: Arm, films: Films, *, both_orders: bool = False) -> list[Tensor]:
+    """The patch maps (B, C, h, w) that an arm gives: one, or two where the films are encoded alone or a pair is read in both orders.
 
     Args:
         encoder: an image model, ``(current, previous, has_previous)`` → an output with ``patch_embeddings``.
+        both_orders: beside what the current film shows after the previous one, what the previous film shows after the current one; zeros
+            where there is no previous film.
     """
     if arm == "current":
         return [encoder(films.current).patch_embeddings]
     if arm == "temporal":
-        return [encoder(films.current, films.previous, films.has_previous).patch_embeddings]
+        after = encoder(films.current, films.previous, films.has_previous).patch_embeddings
+        if not both_orders:
+            return [after]
+        before = encoder(films.previous, films.current, films.has_previous).patch_embeddings
+        return [after, before * films.has_previous[:, None, None, None]]
     both = encoder(torch.cat([films.current, films.previous])).patch_embeddings  # one pass, no film sees the other
     return [both[: len(films.current)], both[len(films.current) :]]
 

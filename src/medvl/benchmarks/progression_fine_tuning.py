@@ -47,6 +47,8 @@ class FineTuning:
         learn: ``encoder`` and head; ``change``, what reads the static maps of both films, and head; or the ``head`` alone. Where
             ``change`` learns without augmentation, or with ``kept_draws``, the static maps are computed once and kept in memory:
             2 · C · h · w numbers a pair and draw.
+        both_orders: whether the arm ``temporal`` reads a pair in both orders, as the two films apart are read: beside the encoding of the
+            current film after the previous one the head gets that of the previous after the current. The paper reads one.
         pooling, hidden, dropout: see ``ProgressionHead``.
         balance: ``weights`` of the loss inverse to each finding's class counts; ``sampling`` draws finding and class before the pair.
         swap: share of training pairs shown with current and previous film exchanged and the label reversed.
@@ -65,6 +67,7 @@ class FineTuning:
     weight_decay: float = 0.01
     warmup_steps: int = 50
     learn: Learn = "encoder"
+    both_orders: bool = False
     pooling: Pooling = "mean"
     hidden: int = 128
     dropout: float = 0.1
@@ -159,9 +162,10 @@ class FineTuning:
         """A copy of the encoder with a new head, whose inputs are as many as an example shows."""
         device = device_of(encoder)
         with torch.no_grad():
-            maps = encode_pairs(encoder, arm, images.films(example, arm).to(device))
+            maps = encode_pairs(encoder, arm, images.films(example, arm).to(device), both_orders=self.both_orders)
         head = ProgressionHead(maps[0].shape[1], len(maps), findings, pooling=self.pooling, hidden=self.hidden, dropout=self.dropout)
-        return PairClassifier(copy.deepcopy(encoder), arm, head, learn=self.learn).to(device).train()
+        classifier = PairClassifier(copy.deepcopy(encoder), arm, head, learn=self.learn, both_orders=self.both_orders)
+        return classifier.to(device).train()
 
     def _optimizers(self, classifier: PairClassifier) -> list[dict[str, Any]]:
         """Encoder and head, each at its own rate."""

@@ -76,14 +76,15 @@ class PairClassifier(nn.Module):
         head: reads the encoder's patches.
         learn: ``encoder`` and head; ``change``, what reads the pair's static maps, and head; or the ``head`` alone. The rest is held,
             without gradient and in evaluation mode. In an encoder of single films nothing but the head reads static maps.
+        both_orders: whether the arm ``temporal`` reads a pair in both orders, see ``encode_pairs``.
 
     Raises:
         UserError: if the change that a pair shows is to be learned by an encoder that reads single films.
     """
 
-    def __init__(self, encoder: Any, arm: Arm, head: ProgressionHead, *, learn: Learn = "encoder") -> None:
+    def __init__(self, encoder: Any, arm: Arm, head: ProgressionHead, *, learn: Learn = "encoder", both_orders: bool = False) -> None:
         super().__init__()
-        self.encoder, self.arm, self.head, self.learn = encoder, arm, head, learn
+        self.encoder, self.arm, self.head, self.learn, self.both_orders = encoder, arm, head, learn, both_orders
         if learn == "change" and arm == "temporal" and not reads_pairs(encoder):
             raise UserError(f"learn=change needs a multi-image encoder such as BioViL-T's, got {type(encoder).__name__}; use learn=head")
         static = encoder.static_modules if reads_pairs(encoder) else (encoder,)
@@ -106,9 +107,9 @@ class PairClassifier(nn.Module):
 
     def _maps(self, films: Films) -> list[Tensor]:
         if self.learn != "change":
-            return encode_pairs(self.encoder, self.arm, films)
+            return encode_pairs(self.encoder, self.arm, films, both_orders=self.both_orders)
         if reads_pairs(self.encoder):
-            return encode_pairs(self.encoder.from_static, self.arm, films)
+            return encode_pairs(self.encoder.from_static, self.arm, films, both_orders=self.both_orders)
         return [films.current] if self.arm == "current" else [films.current, films.previous]
 
 
