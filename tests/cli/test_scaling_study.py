@@ -48,7 +48,7 @@ def tiny(prepared, outputs, *words):
     batches = [f"{part}batches.{key}" for part in ("", f"{unicl}.") for key in ("crop=32", "batch_size=4")]
     head = ["training.head.prototypes=8", "training.head.hidden_dim=8", "training.head.bottleneck_dim=8"]
     probes = [f"study.tasks.{task}.steps=20" for task in ("findings", "devices")]
-    more = ["batches.samples.crops.local_size=16", "study.sizes=[0.5,1.0]", "training.steps=2", "study.replicates=20"]
+    more = ["batches.samples.crops.local_size=16", "study.sizes=[0.5,1.0]", "study.seeds=[0,1]", "training.steps=2", "study.replicates=20"]
     return study_config(prepared, outputs, *sizes, *davit, *batches, *head, *probes, *more, *words)
 
 
