@@ -484,13 +484,13 @@ def test_prompts_are_needed_for_every_class_and_finding(world):
 
 
 def test_the_shipped_protocols_are_the_named_ones():
-    for name in ("P0", "A", "B", "C"):
+    for file, name in {"P0": "P0", "P0_small": "P0", "A": "A", "B": "B", "C": "C"}.items():
         shipped = instantiate(
-            compose("evaluate", ["data=phantom", "benchmark=progression", f"progression_protocol@benchmark.protocol={name}"]).benchmark
+            compose("evaluate", ["data=phantom", "benchmark=progression", f"progression_protocol@benchmark.protocol={file}"]).benchmark
         )
 
         assert shipped.protocol.name == name
-        if name == "P0":
+        if file == "P0":
             assert (len(shipped.protocol.seeds), shipped.crop, shipped.short_side) == (4, 448, 512)
         if name == "C":
             assert set(shipped.protocol.prompts) == set(shipped.findings)
