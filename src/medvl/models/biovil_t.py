@@ -88,10 +88,11 @@ class PairTransformer(nn.Module):
         places = torch.cat([sine + kind for kind in self.type_embed])[None]  # (1, 2N, width)
         tokens = torch.cat([current.flatten(2), previous.flatten(2)], dim=2).transpose(1, 2)  # (B, 2N, width)
         tokens = self.drop(tokens)
-        last = len(self.blocks) - 1
-        for number, block in enumerate(self.blocks):
-            asking = height * width if number == last else None  # nobody reads what becomes of the previous film's patches
-            tokens = block(tokens, places.to(tokens.dtype), asking)
+        places = places.to(tokens.dtype)
+        *earlier, last = self.blocks
+        for block in earlier:
+            tokens = block(tokens, places)
+        tokens = last(tokens, places, height * width)  # nobody reads what becomes of the previous film's patches
         return self.norm_post(tokens).transpose(1, 2).unflatten(2, (height, width))
 
 
