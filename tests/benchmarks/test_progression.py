@@ -182,7 +182,8 @@ def test_fine_tuning_leaves_the_model_as_it_was_and_repeats_itself(world):
     protocol = tuning(steps=10, dropout=0.2, augmentation=Augmentation(area=(0.7, 1.0)), swap=0.5, prior_dropout=0.2)
 
     first, second = (
-        protocol.predict(model, PairImages(images, SIZE), "temporal", FINDINGS, replace(pairs, validation=[])) for _ in range(2)
+        protocol.predict(model, PairImages(images, SIZE), ["temporal"], FINDINGS, replace(pairs, validation=[]))["temporal"]
+        for _ in range(2)
     )
 
     assert np.array_equal(first.of_arm(), second.of_arm())
@@ -234,25 +235,40 @@ def test_the_change_learns_on_static_maps_that_are_held(world):
 def test_kept_static_maps_give_what_the_films_give(world, arm):
     images, pairs = world
     model = SimpleNamespace(image=small_biovil_t())
-    asked = (PairImages(images, 16), arm, FINDINGS, PairSplits(pairs.train[:20], [], pairs.test[:7]))
+    asked = (PairImages(images, 16), ["current", arm], FINDINGS, PairSplits(pairs.train[:20], [], pairs.test[:7]))
 
-    kept = tuning(steps=3, learn="change").predict(model, *asked)
+    kept = tuning(steps=3, learn="change").predict(model, *asked)[arm]
     anew = tuning(steps=3, learn="change", augmentation=Augmentation(area=(1, 1), aspect=(1, 1), brightness=0, contrast=0)).predict(
         model, *asked
-    )
+    )[arm]
 
     assert np.allclose(kept.of_arm(), anew.of_arm(), atol=1e-5)
+
+
+def test_arms_share_static_maps_but_the_registered_one_has_its_own(world):
+    images, pairs = world
+    model = SimpleNamespace(image=small_biovil_t())
+    source = PairImages(images, 16, registered=LaidOver(images))
+    asked = (FINDINGS, PairSplits(pairs.train[:20], [], pairs.test[:7]))
+    arms = ["concatenated", "registered", "temporal"]
+
+    together = tuning(steps=3, learn="change").predict(model, source, arms, *asked)
+
+    for arm in arms:
+        alone = tuning(steps=3, learn="change").predict(model, source, [arm], *asked)[arm]
+        assert np.array_equal(together[arm].of_arm(), alone.of_arm())
+    assert not np.array_equal(together["registered"].of_arm(), together["concatenated"].of_arm())
 
 
 def test_kept_draws_are_the_films_as_they_are_and_as_they_were_drawn(world):
     images, pairs = world
     model = SimpleNamespace(image=small_biovil_t())
-    asked = (PairImages(images, 16), "temporal", FINDINGS, PairSplits(pairs.train[:20], [], pairs.test[:7]))
+    asked = (PairImages(images, 16), ["temporal"], FINDINGS, PairSplits(pairs.train[:20], [], pairs.test[:7]))
     nothing, some = Augmentation(area=(1, 1), aspect=(1, 1), brightness=0, contrast=0), Augmentation(brightness=0.5)
 
-    plain = tuning(steps=3, learn="change").predict(model, *asked)
+    plain = tuning(steps=3, learn="change").predict(model, *asked)["temporal"]
     same, drawn, again = (
-        tuning(steps=3, learn="change", augmentation=augmentation, kept_draws=2).predict(model, *asked)
+        tuning(steps=3, learn="change", augmentation=augmentation, kept_draws=2).predict(model, *asked)["temporal"]
         for augmentation in (nothing, some, some)
     )
 
@@ -312,9 +328,9 @@ def test_a_model_of_single_films_stands_beside_with_its_two_encodings(world):
 
 def test_what_a_model_of_single_films_learns_of_change_is_its_head(world):
     images, pairs = world
-    asked = (Model(blind=True), PairImages(images, 16), "concatenated", FINDINGS, PairSplits(pairs.train[:20], [], pairs.test[:7]))
+    asked = (Model(blind=True), PairImages(images, 16), ["concatenated"], FINDINGS, PairSplits(pairs.train[:20], [], pairs.test[:7]))
 
-    change, head = (tuning(steps=3, learn=learn).predict(*asked) for learn in ("change", "head"))
+    change, head = (tuning(steps=3, learn=learn).predict(*asked)["concatenated"] for learn in ("change", "head"))
 
     assert np.allclose(change.of_arm(), head.of_arm(), atol=1e-6)
 

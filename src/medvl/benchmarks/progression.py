@@ -104,12 +104,13 @@ class ProgressionClassification:
         registered = self.registration(images) if self.registration is not None else None
         source = PairImages(images, self.crop, self.short_side, self.fit, registered, self.batch_size)
         arms: list[Arm] = [*(arm for arm in self.baselines if arm in self.protocol.arms), "temporal"]
-        said: dict[str, Predictions] = {arm: self.protocol.predict(model, source, arm, self.findings, used) for arm in arms}
+        said: dict[str, Predictions] = dict(self.protocol.predict(model, source, arms, self.findings, used).items())
         if static is not None:
-            apart = [arm for arm in arms if arm in ("concatenated", "registered")]
-            said |= {f"static_{arm}": self.protocol.predict(static, source, arm, self.findings, used) for arm in apart}
+            apart: list[Arm] = [arm for arm in arms if arm in ("concatenated", "registered")]
+            beside = self.protocol.predict(static, source, apart, self.findings, used)
+            said |= {f"static_{arm}": predictions for arm, predictions in beside.items()}
         if untrained is not None:
-            said["untrained"] = self.protocol.predict(untrained, source, "temporal", self.findings, used)
+            said["untrained"] = self.protocol.predict(untrained, source, ["temporal"], self.findings, used)["temporal"]
         tested, name = said["temporal"].pairs, f"{self.name}_{self.protocol.name}"
         metrics, per_finding = ProgressionFigures(said, tested, self.findings, self.macro_over, name, self.replicates, self.seed).figures()
         return Evaluation(

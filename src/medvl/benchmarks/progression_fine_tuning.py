@@ -12,7 +12,7 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +34,18 @@ from medvl.training.optimizers import adamw_with_cosine
 
 Balance = Literal["none", "weights", "sampling"]
 Precision = Literal["32-true", "bf16-mixed"]
+
+
+class KeptMaps(NamedTuple):
+    """Static maps that do not learn, computed once and kept on the CPU.
+
+    Attributes:
+        train: the training pairs as they are, then each augmented draw of them; ``None`` where pairs are drawn anew at each step.
+        asked: the pairs of test and validation.
+    """
+
+    train: Sequence[Films] | None
+    asked: Films
 
 
 @dataclass(frozen=True)
@@ -88,21 +100,32 @@ class FineTuning:
                 "augmentation; leave it out otherwise"
             )
 
-    def predict(self, model: Any, images: PairImages, arm: Arm, findings: Sequence[str], pairs: PairSplits) -> Predictions:
-        """Fine-tune ``model.image`` for one arm with each seed; see ``ProgressionProtocol.predict``. The model itself stays as it is."""
-        asked = [*pairs.test, *pairs.validation]
-        keeps = self.learn == "change" and (self.augmentation is None or self.kept_draws is not None)
-        kept = self._kept_draws(model.image, images, arm, pairs.train) if keeps else None
-        shown = self._kept(model.image, images, arm, asked) if self.learn == "change" else None
+    def predict(
+        self, model: Any, images: PairImages, arms: Sequence[Arm], findings: Sequence[str], pairs: PairSplits
+    ) -> dict[Arm, Predictions]:
+        """Fine-tune ``model.image`` for each arm with each seed; see ``ProgressionProtocol.predict``. The model itself stays as it is."""
+        kept: dict[bool, KeptMaps] = {}  # all arms but ``registered`` have the same static maps
+        said: dict[Arm, Predictions] = {}
+        for arm in arms:
+            registered = arm == "registered"
+            if self.learn == "change" and registered not in kept:
+                kept[registered] = self._kept_maps(model.image, images, arm, pairs)
+            said[arm] = self._predict_arm(model.image, images, arm, findings, pairs, kept.get(registered))
+        return said
+
+    def _predict_arm(
+        self, encoder: nn.Module, images: PairImages, arm: Arm, findings: Sequence[str], pairs: PairSplits, kept: KeptMaps | None
+    ) -> Predictions:
+        """Fine-tune for one arm with each seed."""
+        asked, tested = [*pairs.test, *pairs.validation], len(pairs.test)
+        batches = partial(_slices, kept.asked, images.batch_size) if kept else partial(images.batches, asked, arm)
         by_seed: list[dict[Condition, NDArray[np.float64]]] = []
         losses = []
         for seed in self.seeds:
-            classifier, loss = self.fine_tune(model.image, images, arm, findings, pairs.train, seed, kept=kept)
+            classifier, loss = self.fine_tune(encoder, images, arm, findings, pairs.train, seed, kept=kept.train if kept else None)
             losses.append(loss)
-            batches = partial(_slices, shown, images.batch_size) if shown is not None else partial(images.batches, asked, arm)
             by_seed.append({condition: self._read(classifier, batches(), condition) for condition in conditions_of(arm)})
         together = {condition: np.stack([seed[condition] for seed in by_seed]) for condition in by_seed[0]}
-        tested = len(pairs.test)
         return Predictions(
             arm,
             pairs.test,
@@ -199,13 +222,15 @@ class FineTuning:
         with self._autocast(films.current.device):
             return static_films(encoder, films)
 
-    def _kept_draws(self, encoder: nn.Module, images: PairImages, arm: Arm, pairs: Sequence[ProgressionPair]) -> list[Films]:
-        """The static maps of the training pairs as they are, then of each augmented draw."""
-        draws = [
-            self._kept(encoder, images, arm, pairs, augmentation=self.augmentation, seed=self.seeds[0], epoch=draw)
-            for draw in range(self.kept_draws or 0)
-        ]
-        return [self._kept(encoder, images, arm, pairs), *draws]
+    def _kept_maps(self, encoder: nn.Module, images: PairImages, arm: Arm, pairs: PairSplits) -> KeptMaps:
+        """What of the static maps need not be computed at every step."""
+        train = None
+        if self.augmentation is None or self.kept_draws is not None:
+            train = [self._kept(encoder, images, arm, pairs.train)]
+            for draw in range(self.kept_draws or 0):
+                drawn = {"augmentation": self.augmentation, "seed": self.seeds[0], "epoch": draw}
+                train.append(self._kept(encoder, images, arm, pairs.train, **drawn))
+        return KeptMaps(train, self._kept(encoder, images, arm, [*pairs.test, *pairs.validation]))
 
     def _kept(self, encoder: nn.Module, images: PairImages, arm: Arm, pairs: Sequence[ProgressionPair], **drawn: Any) -> Films:
         """The static maps of all pairs, on the CPU; ``drawn`` as in ``PairImages.batches``."""

@@ -50,7 +50,9 @@ class LinearHead:
     arms: ClassVar[tuple[Arm, ...]] = ARMS
     needs_training_pairs: ClassVar[bool] = False
 
-    def predict(self, model: Any, images: PairImages, arm: Arm, findings: Sequence[str], pairs: PairSplits) -> Predictions:
+    def predict(
+        self, model: Any, images: PairImages, arms: Sequence[Arm], findings: Sequence[str], pairs: PairSplits
+    ) -> dict[Arm, Predictions]:
         """See ``ProgressionProtocol.predict``.
 
         Raises:
@@ -61,7 +63,17 @@ class LinearHead:
             raise NoProgressionPairs(
                 f"protocol A splits {len(pairs.test)} pairs by patient, which leaves none for {empty[0]}; it needs more patients"
             )
-        features = {name: frozen_features(model.image, images, arm, part) for name, part in parts.items()}
+        return {arm: self._predict_arm(model.image, images, arm, findings, parts) for arm in arms}
+
+    def described(self) -> dict[str, Any]:
+        """What results say of it."""
+        plain = {"shares": list(self.shares), "strengths": list(self.strengths), "iterations": self.iterations}
+        return {"name": self.name, **plain, "split": "by a hash of the patient", "features": "mean patch, standardised"}
+
+    def _predict_arm(
+        self, encoder: Any, images: PairImages, arm: Arm, findings: Sequence[str], parts: Mapping[str, Sequence[ProgressionPair]]
+    ) -> Predictions:
+        features = {name: frozen_features(encoder, images, arm, part) for name, part in parts.items()}
         truth = {name: targets(part, findings) for name, part in parts.items()}
         told = {condition: np.zeros((len(parts["test"]), len(findings), len(CLASSES))) for condition in features["test"]}
         strengths = {}
@@ -70,11 +82,6 @@ class LinearHead:
             for condition, inputs in features["test"].items():
                 told[condition][:, i] = _scattered(fitted, inputs)
         return Predictions(arm, parts["test"], {c: values[None] for c, values in told.items()}, chosen={"C": strengths})
-
-    def described(self) -> dict[str, Any]:
-        """What results say of it."""
-        plain = {"shares": list(self.shares), "strengths": list(self.strengths), "iterations": self.iterations}
-        return {"name": self.name, **plain, "split": "by a hash of the patient", "features": "mean patch, standardised"}
 
     def _part(self, pairs: Sequence[ProgressionPair], name: str) -> list[ProgressionPair]:
         shares = dict(zip(("train", "validation", "test"), self.shares, strict=True))
@@ -115,15 +122,33 @@ class FoldedSvm:
     arms: ClassVar[tuple[Arm, ...]] = ARMS
     needs_training_pairs: ClassVar[bool] = False
 
-    def predict(self, model: Any, images: PairImages, arm: Arm, findings: Sequence[str], pairs: PairSplits) -> Predictions:
+    def predict(
+        self, model: Any, images: PairImages, arms: Sequence[Arm], findings: Sequence[str], pairs: PairSplits
+    ) -> dict[Arm, Predictions]:
         """See ``ProgressionProtocol.predict``.
 
         Raises:
             NoProgressionPairs: if there are fewer patients than folds.
         """
-        features, truth = frozen_features(model.image, images, arm, pairs.test), targets(pairs.test, findings)
         fold = self._fold_of(pairs.test)
-        told = {condition: np.zeros((len(pairs.test), len(findings), len(CLASSES))) for condition in features}
+        return {arm: self._predict_arm(model.image, images, arm, findings, pairs.test, fold) for arm in arms}
+
+    def described(self) -> dict[str, Any]:
+        """What results say of it."""
+        plain = {name: getattr(self, name) for name in ("name", "folds", "kernel", "strength", "balanced", "seed")}
+        return {**plain, "features": "mean patch, standardised"}
+
+    def _predict_arm(
+        self,
+        encoder: Any,
+        images: PairImages,
+        arm: Arm,
+        findings: Sequence[str],
+        pairs: Sequence[ProgressionPair],
+        fold: NDArray[np.int64],
+    ) -> Predictions:
+        features, truth = frozen_features(encoder, images, arm, pairs), targets(pairs, findings)
+        told = {condition: np.zeros((len(pairs), len(findings), len(CLASSES))) for condition in features}
         for i in range(len(findings)):
             known = truth[:, i] != UNLABELLED
             for held_out in range(self.folds):
@@ -132,12 +157,7 @@ class FoldedSvm:
                 fitted = _fitted(machine, features[arm][rest], truth[rest, i])
                 for condition, inputs in features.items():
                     told[condition][fold == held_out, i] = _one_hot(fitted, inputs[fold == held_out])
-        return Predictions(arm, pairs.test, {condition: values[None] for condition, values in told.items()})
-
-    def described(self) -> dict[str, Any]:
-        """What results say of it."""
-        plain = {name: getattr(self, name) for name in ("name", "folds", "kernel", "strength", "balanced", "seed")}
-        return {**plain, "features": "mean patch, standardised"}
+        return Predictions(arm, pairs, {condition: values[None] for condition, values in told.items()})
 
     def _fold_of(self, pairs: Sequence[ProgressionPair]) -> NDArray[np.int64]:
         """(N,) the fold of each pair, by patient."""

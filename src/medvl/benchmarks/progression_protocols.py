@@ -66,13 +66,15 @@ class ProgressionProtocol(Protocol):
     def needs_training_pairs(self) -> bool:
         """Whether it learns from pairs other than MS-CXR-T's own."""
 
-    def predict(self, model: Any, images: PairImages, arm: Arm, findings: Sequence[str], pairs: PairSplits) -> Predictions:
-        """What a model says of the pairs that figures are over, under the conditions of an arm.
+    def predict(
+        self, model: Any, images: PairImages, arms: Sequence[Arm], findings: Sequence[str], pairs: PairSplits
+    ) -> dict[Arm, Predictions]:
+        """What a model says of the pairs that figures are over, under the conditions of each arm.
 
         Args:
             model: an image-text model in evaluation mode with its image model as ``image``.
             images: the films.
-            arm: what is seen of a pair.
+            arms: what is seen of a pair.
             findings: F names.
             pairs: those for training and validation are unused unless ``needs_training_pairs``.
         """
