@@ -6,6 +6,7 @@ from itertools import islice
 import pyarrow.parquet as pq
 import pytest
 from cohort import contents, make_study, write_cohort
+from PIL import Image
 
 from medvl.data import prepare as module
 from medvl.data.fingerprint import DifferentFingerprint
@@ -131,6 +132,17 @@ def test_an_unreadable_image_is_left_out_and_listed_with_its_reason(studies, tmp
     assert (rejected[0]["study_id"], rejected[0]["view_id"], rejected[0]["path"]) == (studies[0].study_id, bad.view_id, bad.path)
     assert rejected[0]["reason"]
     assert summary.studies == len(studies)
+
+
+def test_an_image_of_one_grey_level_is_left_out_and_listed(studies, tmp_path):
+    blank = studies[0].views[1]
+    Image.new("L", (30, 40), 117).save(tmp_path / "images" / f"{blank.view_id}.png")
+
+    run(studies, tmp_path / "out", max_rejected_share=0.1)
+
+    (rejected,) = pq.read_table(tmp_path / "out" / "rejected.parquet").to_pylist()
+    assert rejected["view_id"] == blank.view_id
+    assert "every pixel has the same grey level" in rejected["reason"]
 
 
 def test_a_study_without_a_readable_image_is_left_out(studies, tmp_path):

@@ -100,7 +100,7 @@ def prepare(
         intensity: how stored values become grey levels, see ``read_radiograph``.
         workers: decoding processes; 1 decodes in this one. With Ray, the most shards at a time.
         engine: ``process`` on one machine; ``ray`` on a Ray cluster that shares the folder. The bytes are the same.
-        max_rejected_share: the share of images that may be unreadable; those are left out and listed in ``rejected.parquet``.
+        max_rejected_share: the share of images that may be unreadable or of one grey level; those are left out, see ``rejected.parquet``.
         progress: show a bar.
 
     Raises:

@@ -14,7 +14,7 @@ import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medvl.data.dicom import read_radiograph
+from medvl.data.dicom import Radiograph, UnreadableRadiograph, read_radiograph
 from medvl.data.image_cache import ShardWriter, entry_type, shard_path, to_cached, write_shard
 from medvl.data.intensity import Intensity
 from medvl.records import Study, View, arrow_schema, from_arrow, to_arrow
@@ -99,7 +99,7 @@ def _read_views(
             kept.append(view)
             continue
         try:
-            radiograph = read_radiograph(view.path, intensity=job.intensity)
+            radiograph = _read_film(view.path, job)
         except UserError as error:
             rejected.append({"study_id": study.study_id, "view_id": view.view_id, "path": view.path, "reason": str(error)})
             continue
@@ -110,3 +110,15 @@ def _read_views(
         place |= {"height": image.shape[0], "width": image.shape[1], "original_height": height, "original_width": width}
         entries.append(place)
     return kept, entries
+
+
+def _read_film(path: str, job: ShardJob) -> Radiograph:
+    """A film that shows something.
+
+    Raises:
+        UnreadableRadiograph: if it cannot be read, or every pixel has the same grey level.
+    """
+    radiograph = read_radiograph(path, intensity=job.intensity)
+    if radiograph.pixels.min() == radiograph.pixels.max():
+        raise UnreadableRadiograph(path, f"every pixel has the same grey level (read with intensity {job.intensity!r})")
+    return radiograph
