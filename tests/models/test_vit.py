@@ -292,6 +292,11 @@ def test_layers_that_are_not_there_are_refused(layers, message):
         small_vit().encode(torch.zeros(1, 3, 28, 28), layers=layers)
 
 
+def test_another_number_of_channels_is_refused():
+    with pytest.raises(ValueError, match="in_channels is 2"):
+        small_vit(in_channels=2)
+
+
 def spoiled(value):
     images = torch.rand(3, 1, 28, 28)
     images[1] = value
@@ -304,7 +309,7 @@ def spoiled(value):
         (spoiled(0.5), "image 1 of 3 is constant"),
         (spoiled(float("nan")), "image 1 of 3 has values that are not finite"),
         (torch.rand(2, 1, 28, 28) * 255, "image 0 of 2 has values outside"),
-        (torch.rand(2, 4, 28, 28), "shape"),
+        (torch.rand(2, 4, 28, 28), r"shape \(B, 1 or 3, H, W\)"),
     ],
 )
 def test_images_unfit_for_training_are_named(images, message):

@@ -227,6 +227,15 @@ def test_a_partial_match_is_refused_with_a_report_unless_allowed(tmp_path, caplo
     assert "1 missing" in caplog.text
 
 
+def test_weights_that_are_not_finite_are_one_clear_error(tmp_path):
+    model = random_vit()
+    torch.nn.init.constant_(model.blocks[0].norm1.bias, float("nan"))
+    save_vit(model, tmp_path / "ours")
+
+    with pytest.raises(InvalidValue, match=r"model.safetensors, tensor 'blocks.0.norm1.bias': has values that are not finite"):
+        load_vit(tmp_path / "ours")
+
+
 def test_weights_of_another_width_than_the_configuration_are_one_clear_error(tmp_path):
     save_vit(random_vit(), tmp_path / "ours")
     wide = {name: tensor.contiguous() for name, tensor in random_vit(width=192, heads=3).state_dict().items()}

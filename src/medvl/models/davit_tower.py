@@ -52,6 +52,8 @@ class DavitTower(nn.Module):
         super().__init__()
         self.config: dict[str, Any] = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.config |= {"widths": list(widths), "depths": list(depths), "heads": list(heads)}
+        if in_channels not in (1, 3):
+            raise ValueError(f"in_channels is {in_channels}: films are grey, so 1, or 3 for weights that were trained on colours")
         self.embed_dim, self.in_channels = widths[-1], in_channels
         self.net = DaVit(
             in_chans=in_channels,

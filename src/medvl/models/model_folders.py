@@ -88,7 +88,7 @@ def load_strictly(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -
     """Give a model its tensors, tied ones once.
 
     Raises:
-        InvalidValue: naming the file and the first tensors that are missing, unexpected, or of another shape.
+        InvalidValue: naming the file and the first tensors that are missing, unexpected, of another shape, or not finite.
     """
     wanted = {name: tensor.shape for name, tensor in model.state_dict().items() if not is_tied_copy(name)}
     problems = {
@@ -102,7 +102,21 @@ def load_strictly(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -
     }
     if found := [f"{len(names)} {problem} ({', '.join(names[:3])})" for problem, names in problems.items() if names]:
         raise InvalidValue(path, "tensors", "; ".join(found))
+    require_finite(tensors, path)
     model.load_state_dict(dict(tensors), strict=False)  # what is tied is not there twice; everything else was checked
+
+
+def require_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """See that weights are numbers.
+
+    Raises:
+        InvalidValue: naming the file and the first tensor that holds NaN or infinity.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InvalidValue(
+                path, f"tensor {name!r}", "has values that are not finite: take a checkpoint from before the training diverged"
+            )
 
 
 def is_tied_copy(name: str) -> bool:

@@ -94,6 +94,8 @@ class VisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.config: dict[str, Any] = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        if in_channels not in (1, 3):
+            raise ValueError(f"in_channels is {in_channels}: films are grey, so 1, or 3 for weights that were trained on colours")
         if width % heads or image_size % patch_size:
             raise ValueError(f"{heads} heads must divide a width of {width}, and patches of {patch_size} an image of {image_size}")
         self.embed_dim, self.patch_size, self.in_channels = width, patch_size, in_channels
@@ -287,7 +289,8 @@ def check_images(images: Tensor, in_channels: int = 3) -> None:
         ValueError: naming the first image that is constant or has a value that is not finite or out of range, or the channels.
     """
     if images.ndim != 4 or images.shape[1] not in (1, in_channels):
-        raise ValueError(f"images need the shape (B, 1 or {in_channels}, H, W), got {tuple(images.shape)}")
+        channels = " or ".join(map(str, sorted({1, in_channels})))
+        raise ValueError(f"images need the shape (B, {channels}, H, W), got {tuple(images.shape)}")
     flat = images.flatten(1).float()
     problems = {
         "has values that are not finite": ~flat.isfinite().all(dim=1),

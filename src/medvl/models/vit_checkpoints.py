@@ -23,7 +23,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from medvl.models.model_folders import CONFIG, WEIGHTS
+from medvl.models.model_folders import CONFIG, WEIGHTS, require_finite
 from medvl.models.position_embeddings import PositionInterpolation
 from medvl.models.vit import VisionTransformer
 from medvl.models.vit_layouts import Layout, State, architecture, from_official, layout_of, to_channels, to_official, unwrapped
@@ -87,7 +87,7 @@ def load_vit(
 
     Raises:
         MissingFile: naming the absent file.
-        InvalidValue: naming the file and what is wrong with it.
+        InvalidValue: naming the file and what is wrong with it; a weight that is not finite is.
         PartialCheckpoint: with a ``LoadReport``, if tensors are missing or left over.
     """
     path = Path(path)
@@ -113,6 +113,7 @@ def load_vit(
             model = VisionTransformer(**arguments)
     wanted = model.state_dict()
     found = {name: state[name].to(wanted[name].dtype) for name in wanted.keys() & state.keys()}
+    require_finite(found, weights)
     model.load_state_dict(found, strict=False, assign=True)
     model.set_statistics(model.config["mean"], model.config["std"])
     return model.eval()
