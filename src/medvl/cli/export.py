@@ -2,7 +2,8 @@
 
 Writes a vision transformer in another layout: `hf` is a folder that AutoModel.from_pretrained opens, `dinov2` and `timm` are state dicts
 with the official names, `medvl` is our own folder. The features are equal; only the interpolation of position embeddings away from the
-native size belongs to each library.
+native size belongs to each library. What a state dict cannot hold (a number of heads other than one for 64 channels, grey levels other
+than ImageNet's) is said: whoever reads the file has to give it.
 
   medvl export encoder=outputs/train/rad_dino-0123abcd/model out=rad-dino-hf layout=hf
 """
@@ -28,8 +29,13 @@ def task(config: DictConfig) -> dict[str, Any]:
     if config.dry_run:
         return app.show_plan(config, {"out": str(out), "missing": [] if source.exists() else [str(source)]})
     from medvl.models.checkpoints import load_vit, save_vit
+    from medvl.models.vit_checkpoints import unsaid
 
-    save_vit(load_vit(source, allow_partial=config.allow_partial), out, layout=config.layout)
+    model = load_vit(source, allow_partial=config.allow_partial)
+    save_vit(model, out, layout=config.layout)
+    left_out = unsaid(model, config.layout)
     if not config.json:
         print(f"{source} → {out} ({config.layout})")
-    return {"out": str(out), "layout": config.layout}
+        if left_out:
+            print(f"The file cannot say these, whoever reads it must: {', '.join(f'{name}={value}' for name, value in left_out.items())}")
+    return {"out": str(out), "layout": config.layout, "unsaid": left_out}

@@ -1,10 +1,10 @@
-"""medvl features data=NAME encoder=PATH [crop=518] [layers=[-1]] [poolings=[cls,mean]] [split=null] [views=frontal]
+"""medvl features data=NAME encoder=PATH [encoding.crop=518] [layers=[-1]] [poolings=[cls,mean]] [split=null] [views=frontal]
 
 Encodes the images of a prepared dataset with a frozen encoder into one Parquet table: a row per image with its identifiers and split, a
 column of float32 vectors for each layer and pooling. The table says in its metadata which encoder and crop made it and what may leave
 the machine.
 
-  medvl features data=phantom encoder=outputs/train/rad_dino-0123abcd/model crop=112
+  medvl features data=phantom encoder=outputs/train/rad_dino-0123abcd/model encoding.crop=112
 """
 
 from __future__ import annotations

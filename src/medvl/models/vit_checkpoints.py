@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from medvl.models.model_folders import CONFIG, WEIGHTS, require_finite
 from medvl.models.position_embeddings import PositionInterpolation
 from medvl.models.vit import VisionTransformer
-from medvl.models.vit_layouts import Layout, State, architecture, from_official, layout_of, to_channels, to_official, unwrapped
+from medvl.models.vit_layouts import HEAD_WIDTH, Layout, State, architecture, from_official, layout_of, to_channels, to_official, unwrapped
 from medvl.runtime.errors import InvalidValue, MissingFile, UserError
 from medvl.runtime.files import atomic_path, write_json
 
@@ -143,6 +144,14 @@ def save_vit(model: VisionTransformer, path: Path | str, layout: Layout = "medvl
         _write_tensors(path, from_official(state, layout))
 
 
+def unsaid(model: VisionTransformer, layout: Layout) -> dict[str, Any]:
+    """What a layout does not hold of a model and ``load_vit`` would take otherwise: state dicts are tensors and nothing else."""
+    if layout in ("medvl", "hf"):
+        return {}
+    assumed = {"heads": model.embed_dim // HEAD_WIDTH, **_means(IMAGENET_MEAN, IMAGENET_STD, model.in_channels)}
+    return {name: model.config[name] for name, value in assumed.items() if model.config[name] != value}
+
+
 def _read_config(path: Path) -> dict[str, Any] | None:
     """The configuration in a folder; none for a file."""
     if not path.exists():
@@ -203,7 +212,12 @@ def _statistics(folder: Path, channels: int) -> dict[str, Any]:
     if not file.is_file():
         logger.info("%s: no %s beside the weights, ImageNet's mean and standard deviation are taken", folder, PROCESSOR)
     processor = json.loads(file.read_text()) if file.is_file() else {}
-    values = {"mean": processor.get("image_mean", IMAGENET_MEAN), "std": processor.get("image_std", IMAGENET_STD)}
+    return _means(processor.get("image_mean", IMAGENET_MEAN), processor.get("image_std", IMAGENET_STD), channels)
+
+
+def _means(mean: Sequence[float], std: Sequence[float], channels: int) -> dict[str, list[float]]:
+    """Both for so many channels: their averages where there are others."""
+    values = {"mean": mean, "std": std}
     return {name: list(value) if len(value) == channels else [sum(value) / len(value)] * channels for name, value in values.items()}
 
 

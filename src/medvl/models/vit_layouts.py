@@ -18,6 +18,7 @@ from torch import Tensor
 Layout = Literal["medvl", "hf", "dinov2", "timm"]
 State = dict[str, Tensor]
 
+HEAD_WIDTH = 64  # of every published DINOv2; state dicts do not say it
 WRAPPERS = re.compile(r"(^|\.)(module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)")
 ROOTS = ("teacher.backbone.", "teacher.", "student.backbone.", "backbone.", "dinov2_with_registers.", "dinov2.", "model.", "")
 CHUNK = re.compile(r"^blocks\.\d+\.(\d+\.)")
@@ -95,13 +96,13 @@ def architecture(state: State, heads: int | None) -> dict[str, Any]:
     native = math.isqrt(positions.shape[1] - 1)
     if native**2 != positions.shape[1] - 1:
         raise ValueError(f"'pos_embed' has {positions.shape[1]} positions, which are no square grid and a class token")
-    if heads is None and width % 64:
+    if heads is None and width % HEAD_WIDTH:
         raise ValueError(f"a width of {width} does not say how many heads there are: give heads=…")
     blocks = [int(name.split(".")[1]) for name in state if re.match(r"blocks\.\d+\.", name)]
     return {
         "width": width,
         "depth": max(blocks) + 1,
-        "heads": heads or width // 64,
+        "heads": heads or width // HEAD_WIDTH,
         "patch_size": patch_size,
         "image_size": native * patch_size,
         "in_channels": in_channels,
