@@ -67,7 +67,7 @@ def test_a_plan_writes_nothing(folder, tmp_path, capsys):
     ("phrases", "more", "message"),
     [
         (["effusion [SEP]"], [], "medvl ground: text 1 of 1 holds the special token"),
-        ([""], [], "at least one text"),
+        ([""], [], "is empty"),
         (SENTENCES, ["image=nowhere.png"], "nowhere.png: cannot be opened"),
         (SENTENCES, ["fit=squash"], "no fit 'squash'"),
         (SENTENCES, ["crops=3"], "did you mean 'crop'"),

@@ -32,6 +32,20 @@ def test_the_trunk_gives_five_maps_the_last_of_stride_32():
     assert last.shape[1:] == shapes[-1]
 
 
+@pytest.mark.parametrize(
+    ("trunk", "shape", "message"),
+    [
+        (small_trunk, (1, 4, 32, 32), r"\(B, 1, H, W\).*got \(1, 4, 32, 32\)"),
+        (small_trunk, (1, 1, 33, 32), "even H and W"),
+        (ResNet50, (1, 4, 32, 32), r"\(B, 1 or 3, H, W\), got \(1, 4, 32, 32\)"),
+        (ResNet50, (3, 32, 32), r"got \(3, 32, 32\)"),
+    ],
+)
+def test_a_trunk_names_the_shape_that_it_needs(trunk, shape, message):
+    with pytest.raises(ValueError, match=message):
+        BioVilImageModel(trunk())(torch.rand(shape))
+
+
 @pytest.mark.parametrize("build", [BioVilImageModel, BioVilTImageModel])
 def test_global_embeddings_are_the_mean_patches(build):
     output = build(small_trunk(), projection_size=4).eval()(torch.rand(2, 1, 64, 96))

@@ -175,7 +175,7 @@ class ImageTextInference:
 
     def _directions(self, texts: Sequence[Text]) -> Tensor:
         """(N, D) of unit length."""
-        if isinstance(texts, str) or not len(texts) or not all(texts):
+        if isinstance(texts, str) or not len(texts) or any(not isinstance(text, str) and not len(text) for text in texts):
             raise UnusableInput("give a list of at least one text; an ensemble is a list of texts within it")
         ensembles = [[text] if isinstance(text, str) else list(text) for text in texts]
         self._project([text for ensemble in ensembles for text in ensemble])

@@ -69,8 +69,10 @@ class SmallResNet(nn.Module):
             (B, widths[-1], H / 16, W / 16).
 
         Raises:
-            RuntimeError: if H or W is odd.
+            ValueError: for another shape, or if H or W is odd.
         """
+        if pixels.ndim != 4 or pixels.shape[1] != 1 or pixels.shape[2] % 2 or pixels.shape[3] % 2:
+            raise ValueError(f"pixels need the shape (B, 1, H, W) with even H and W, got {tuple(pixels.shape)}")
         standardised = ((pixels - 0.5) * 4).contiguous(memory_format=torch.channels_last)
         return self.stages(self.stem(standardised))
 

@@ -24,7 +24,13 @@ class ResNet50(nn.Module):
         self.to(memory_format=torch.channels_last)  # half the time under bfloat16; the same values but for rounding
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Radiographs (B, 1 or 3, H, W) in [0, 1] → (B, 2048, ⌈H / 32⌉, ⌈W / 32⌉); one channel is shown three times."""
+        """Radiographs (B, 1 or 3, H, W) in [0, 1] → (B, 2048, ⌈H / 32⌉, ⌈W / 32⌉); one channel is shown three times.
+
+        Raises:
+            ValueError: for another shape.
+        """
+        if pixels.ndim != 4 or pixels.shape[1] not in (1, 3):
+            raise ValueError(f"pixels need the shape (B, 1 or 3, H, W), got {tuple(pixels.shape)}")
         x = pixels.expand(-1, 3, -1, -1) if pixels.shape[1] == 1 else pixels
         for module in self.children():
             x = module(x)
