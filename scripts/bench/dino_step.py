@@ -2,6 +2,7 @@
 
 python scripts/bench/dino_step.py --dinov2 CHECKOUT [--batch 8] [--prototypes 4096] [--rounds 3] [--only step memory data]
 
+CHECKOUT is one of the official repository, read and not installed; beside it: pip install lightly==1.6.0 fvcore
 ViT-S/14, two crops of 224 and eight of 98 pixels, one thread. All sides have the same collated batch, masks and weights; the starting
 losses are printed, and ours must agree with the official ones within 1e-4 (lightly interpolates the small crops' position embeddings in
 another way). Steps are interleaved in one process; each figure is the least CPU time over the rounds. A step is the schedules, the
