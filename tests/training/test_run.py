@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("experiment", SMALL)
 def test_every_experiment_takes_a_step_at_the_phantoms_scale(experiment, folder, tmp_path):
     torch.set_num_threads(1)
-    words = ["scale=phantom", f"data.prepared={folder}", "batches.batch_size=4", "training.steps=1", "validation.every_steps=1"]
+    words = ["scale=phantom", f"data.prepared={folder}", "batches.batch_size=4", "training.steps=1"]  # validated although every 100 or 500
     config = compose("train", [f"experiment={experiment}", *words, *SMALL[experiment], "trainer.accelerator=cpu"])
 
     run = train(config, tmp_path)
@@ -42,3 +42,16 @@ def test_every_experiment_takes_a_step_at_the_phantoms_scale(experiment, folder,
     trained, untrained = (load_encoder(tmp_path / name).state_dict() for name in ("model", "untrained"))
     assert trained.keys() == untrained.keys()
     assert train(config, tmp_path) == run
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*many workers.*", "ignore:.*logging interval.*", "ignore:.*litlogger.*")
+def test_validation_comes_every_so_many_steps_whatever_is_accumulated(folder, tmp_path):
+    torch.set_num_threads(1)
+    words = [*SMALL["rad_dino"], "scale=phantom", f"data.prepared={folder}", "batches.batch_size=4", "trainer.accelerator=cpu"]
+    words += ["training.steps=4", "validation.every_steps=2", "+trainer.accumulate_grad_batches=3"]
+
+    train(compose("train", ["experiment=rad_dino", *words]), tmp_path)
+
+    rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()]
+    assert sorted({int(row[0]) for row in rows if row[1] == "val/loss"}) == [2, 4]

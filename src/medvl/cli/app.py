@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from medvl.cli.main import stop_writing
 from medvl.runtime.config import config_folder, explain, require_complete
 from medvl.runtime.errors import UserError
+from medvl.runtime.latest import follow_links
 from medvl.runtime.signals import INTERRUPTED
 
 Task = Callable[[DictConfig], dict[str, Any] | None]
@@ -46,6 +47,7 @@ def _checked(verb: str, task: Task) -> Task:
     def checked(config: DictConfig) -> dict[str, Any] | None:
         try:
             require_complete(config)
+            follow_links(config)
             result = task(config)
             if config.json and result is not None:
                 print(json.dumps(result, indent=2))

@@ -5,7 +5,7 @@ with the official names, `medvl` is our own folder. The features are equal; only
 native size belongs to each library. What a state dict cannot hold (a number of heads other than one for 64 channels, grey levels other
 than ImageNet's) is said: whoever reads the file has to give it.
 
-  medvl export encoder=outputs/train/rad_dino-0123abcd/model out=rad-dino-hf layout=hf
+  medvl export encoder=outputs/train/rad_dino/model out=rad-dino-hf layout=hf
 """
 
 from __future__ import annotations

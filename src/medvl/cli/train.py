@@ -2,6 +2,7 @@
 
 Trains a model, keeps the best by validation, and measures it with the experiment's benchmarks. The same command resumes a stopped run;
 `--restart` starts anew. `--dry-run` composes, builds the model without memory, counts its parameters and lists what is missing.
+`outputs/train/NAME` leads to the latest run of that name.
 
   medvl train experiment=quickstart
   medvl train experiment=quickstart data=mimic_cxr
@@ -18,6 +19,7 @@ from omegaconf import DictConfig
 from medvl.cli import app
 from medvl.runtime.config import check_targets, instantiate, on_meta, run_folder
 from medvl.runtime.files import write_json
+from medvl.runtime.latest import link_latest
 from medvl.runtime.signals import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ def _train(config: DictConfig) -> dict[str, Any] | None:
     if not run.complete:
         print(f"stopped at step {run.step}; the same command goes on from there ({folder})", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    link_latest(folder)
     return _measure(config, folder) if config.benchmarks else {"folder": str(folder), "step": run.step}
 
 

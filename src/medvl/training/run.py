@@ -78,10 +78,11 @@ def _fit(trainer: Trainer, module: ModelTraining, batches: RadiographDataModule,
 
 def _trainer(config: DictConfig, folder: Path, callbacks: list[Any]) -> Trainer:
     logger = instantiate(config.logger, save_dir=str(folder), id=folder.name) if config.logger else False
+    validated = min(config.validation.every_steps, config.training.steps)  # a run shorter than that is validated at its end
     return instantiate(config.trainer)(
         max_steps=config.training.steps,
         max_epochs=-1,
-        val_check_interval=config.validation.every_steps,
+        val_check_interval=validated * config.trainer.get("accumulate_grad_batches", 1),  # counted in batches
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         callbacks=callbacks,
