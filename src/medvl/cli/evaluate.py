@@ -5,7 +5,7 @@ one row per sample as Parquet, and the predictions as JSON lines in <outputs>/ev
 attributes, …) take an image encoder; with `untrained=` another one is measured beside it, and the difference has a paired interval.
 Benchmarks of sentence pairs (sentence_similarity, radnli_two_class, radnli_entailment) take a text model, as `trained=`, and no images.
 
-  medvl evaluate benchmark=phrase_grounding data=phantom trained=outputs/train/quickstart/model
+  medvl evaluate benchmark=phrase_grounding data=phantom_quickstart trained=outputs/train/quickstart/model benchmark.crop=160
   medvl evaluate benchmark=sentence_similarity data=ms_cxr_t trained=BiomedVLP-BioViL-T
   medvl evaluate benchmark=linear_probe data=mimic_cxr encoder=dinov2_vitb14_pretrain.pth
 """

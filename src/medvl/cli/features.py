@@ -4,7 +4,7 @@ Encodes the images of a prepared dataset with a frozen encoder into one Parquet 
 column of float32 vectors for each layer and pooling. The table says in its metadata which encoder and crop made it and what may leave
 the machine.
 
-  medvl features data=phantom encoder=outputs/train/rad_dino/model encoding.crop=112
+  medvl features data=phantom_quickstart encoder=outputs/train/rad_dino/model encoding.crop=112
 """
 
 from __future__ import annotations
