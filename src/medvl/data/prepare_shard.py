@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from medvl.data.dicom import Radiograph, UnreadableRadiograph, read_radiograph
+from medvl.data.dicom import UnreadableRadiograph, read_radiograph
 from medvl.data.image_cache import ShardWriter, entry_type, shard_path, to_cached, write_shard
 from medvl.data.intensity import Intensity
 from medvl.records import Study, View, arrow_schema, from_arrow, to_arrow
@@ -99,12 +101,10 @@ def _read_views(
             kept.append(view)
             continue
         try:
-            radiograph = _read_film(view.path, job)
+            image, (height, width) = _read_film(view.path, job)
         except UserError as error:
             rejected.append({"study_id": study.study_id, "view_id": view.view_id, "path": view.path, "reason": str(error)})
             continue
-        image = to_cached(radiograph.pixels, job.image_size)
-        height, width = radiograph.frame.source
         kept.append(dataclasses.replace(view, height=height, width=width))
         place = {"view_id": view.view_id, "shard": job.shard, "offset": writer.append(image)}
         place |= {"height": image.shape[0], "width": image.shape[1], "original_height": height, "original_width": width}
@@ -112,13 +112,14 @@ def _read_views(
     return kept, entries
 
 
-def _read_film(path: str, job: ShardJob) -> Radiograph:
-    """A film that shows something.
+def _read_film(path: str, job: ShardJob) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """A film as it is cached, and its original height and width.
 
     Raises:
         UnreadableRadiograph: if it cannot be read, or every pixel has the same grey level.
     """
     radiograph = read_radiograph(path, intensity=job.intensity)
-    if radiograph.pixels.min() == radiograph.pixels.max():
+    image = to_cached(radiograph.pixels, job.image_size)
+    if image.min() == image.max():
         raise UnreadableRadiograph(path, f"every pixel has the same grey level (read with intensity {job.intensity!r})")
-    return radiograph
+    return image, radiograph.frame.source
