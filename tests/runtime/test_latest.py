@@ -60,3 +60,12 @@ def test_other_links_are_not_followed(tmp_path, target):
     (tmp_path / "data").symlink_to(target)
 
     assert followed(tmp_path / "data" / "x") == tmp_path / "data" / "x"
+
+
+def test_a_text_that_is_no_path_stays():
+    config = OmegaConf.create({"phrases": ["effusion " * 100 + "and/or edema"]})
+    before = config.copy()
+
+    follow_links(config)
+
+    assert config == before

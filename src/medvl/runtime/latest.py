@@ -33,7 +33,7 @@ def link_latest(folder: Path) -> None:
 def followed(path: Path) -> Path:
     """A path in which the link to a latest run is the run itself."""
     for part in (path, *path.parents):
-        if part.is_symlink():
+        if os.path.islink(part):  # of any text: Path.is_symlink raises where it is too long for a name
             target = os.readlink(part)
             named = RUN.fullmatch(target)
             if named is not None and named["name"] == part.name:
