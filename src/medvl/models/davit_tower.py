@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from medvl.models.attention import written_out_is_faster
 from medvl.models.model_folders import CONFIG, WEIGHTS, load_strictly, own_config, own_tensors, save_folder
-from medvl.models.vit import EncoderOutput
+from medvl.models.vit import EncoderOutput, require_channels
 
 ARCHITECTURE = "davit"
 
@@ -52,8 +52,7 @@ class DavitTower(nn.Module):
         super().__init__()
         self.config: dict[str, Any] = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.config |= {"widths": list(widths), "depths": list(depths), "heads": list(heads)}
-        if in_channels not in (1, 3):
-            raise ValueError(f"in_channels is {in_channels}: films are grey, so 1, or 3 for weights that were trained on colours")
+        require_channels(in_channels)
         self.embed_dim, self.in_channels = widths[-1], in_channels
         self.net = DaVit(
             in_chans=in_channels,

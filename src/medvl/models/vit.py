@@ -94,8 +94,7 @@ class VisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.config: dict[str, Any] = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        if in_channels not in (1, 3):
-            raise ValueError(f"in_channels is {in_channels}: films are grey, so 1, or 3 for weights that were trained on colours")
+        require_channels(in_channels)
         if width % heads or image_size % patch_size:
             raise ValueError(f"{heads} heads must divide a width of {width}, and patches of {patch_size} an image of {image_size}")
         self.embed_dim, self.patch_size, self.in_channels = width, patch_size, in_channels
@@ -276,6 +275,16 @@ class PatchEmbedding(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) → (B, N, D), row by row."""
         return self.proj(pixels).flatten(2).transpose(1, 2)
+
+
+def require_channels(in_channels: int) -> None:
+    """See that an encoder of radiographs takes one channel or three.
+
+    Raises:
+        ValueError: for any other number.
+    """
+    if in_channels not in (1, 3):
+        raise ValueError(f"in_channels is {in_channels}: films are grey, so 1, or 3 for weights that were trained on colours")
 
 
 def check_images(images: Tensor, in_channels: int = 3) -> None:
